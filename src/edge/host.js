@@ -1,0 +1,107 @@
+// What a publisher needs done in JavaScript, for the native side to call. Runs on Node 8.
+(function (options, reply) {
+  // JSON.stringify for values that refer to themselves: such a reference becomes
+  // "[Circular ~]" (the whole value) or "[Circular ~.path.to.it]", as json-stringify-safe has it.
+  function stringifySafely(value) {
+    var holders = []
+    var path = []
+    return JSON.stringify(value, function (key, item) {
+      if (holders.length === 0) {
+        holders.push(item)
+        return item
+      }
+      var depth = holders.indexOf(this)
+      if (depth === -1) {
+        holders.push(this)
+        path.push(key)
+      } else {
+        holders.length = depth + 1
+        path.length = depth
+        path.push(key)
+      }
+      var at = holders.indexOf(item)
+      if (at === -1) return item
+      return at === 0 ? '[Circular ~]' : '[Circular ~.' + path.slice(0, at).join('.') + ']'
+    })
+  }
+
+  var logger = options.logger
+  var log
+  if (logger && typeof logger.logFunction === 'function') {
+    log = function (level, clientId, text) {
+      logger.logFunction(level, clientId, text)
+    }
+  } else if (logger && typeof logger.error === 'function') {
+    log = function (level, clientId, text) {
+      var name = level.toLowerCase()
+      if (typeof logger[name] === 'function') logger[name](text)
+      else if (name === 'trace' && typeof logger.debug === 'function') logger.debug(text)
+      else if (name === 'error' || name === 'warn') logger.error(text)
+    }
+  }
+
+  var partitioner = options.partitioner
+  var partition
+  if (partitioner !== undefined && partitioner !== null) {
+    if (typeof partitioner.partition !== 'function') {
+      throw new Error(
+        "KafkaPublisher option 'partitioner' got an object without a method partition; " +
+          'it takes an object with a method partition(topicName, partitions, message)'
+      )
+    }
+    // Calls the partitioner for each message, in order; it may answer with a promise. What fails
+    // is null, and the first failure's text goes along.
+    partition = function (id, jobs) {
+      var results = []
+      var failure
+      var pending = false
+      function failed(error) {
+        if (failure === undefined) failure = String((error && error.message) || error)
+        return null
+      }
+      jobs.forEach(function (job) {
+        job.keys.forEach(function (key, i) {
+          var result
+          try {
+            result = partitioner.partition(job.topic, job.partitions, { key: key, value: job.values[i] })
+          } catch (error) {
+            result = failed(error)
+          }
+          if (result && typeof result.then === 'function') {
+            pending = true
+            result = Promise.resolve(result).catch(failed)
+          }
+          results.push(result)
+        })
+      })
+      function done(values) {
+        var limits = []
+        jobs.forEach(function (job) {
+          job.keys.forEach(function () {
+            limits.push(job.partitions.length)
+          })
+        })
+        var checked = values.map(function (value, i) {
+          if (value === null) return null
+          if (Number.isInteger(value) && value >= 0 && value < limits[i]) return value
+          // Without partitions the topic is unknown to Kafka, which is no fault of the partitioner.
+          return limits[i] === 0 ? null : failed('it returned ' + String(value) + ' for ' + limits[i] + ' partitions')
+        })
+        reply(id, checked, failure)
+      }
+      if (pending) Promise.all(results).then(done)
+      else done(results)
+    }
+  }
+
+  var redirection = options.brokerRedirection
+  var redirect
+  if (typeof redirection === 'function') {
+    redirect = function (host, port) {
+      var to = redirection(host, port)
+      return [String(to.host), Number(to.port)]
+    }
+  }
+
+  return { stringifySafely: stringifySafely, log: log, partition: partition, redirect: redirect }
+})

@@ -1,0 +1,325 @@
+//! The hand-over from the JS thread to the worker.
+//!
+//! The JS thread appends to the current chunk under a lock that nobody holds for longer than it
+//! takes to swap a chunk; full chunks queue up behind it and emptied ones come back to be filled
+//! again, so in steady state nothing is allocated and nothing is ever moved to a larger arena.
+//!
+//! The worker says how it sleeps ([`Inbox::sleep`]): only a worker that sleeps until it is woken
+//! costs `queue()` a wake-up; one that naps for a millisecond between two rounds does not.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::message::{Amount, Batch, Reason, Record};
+use crate::statistics::{Counts, Statistics};
+
+/// Size of a chunk's arena, in bytes. Larger messages get a chunk of their own.
+const CHUNK: usize = 256 * 1024;
+/// Records that a chunk starts with room for.
+const CHUNK_RECORDS: usize = 1024;
+/// Emptied chunks that are kept for the next use.
+const SPARE_CHUNKS: usize = 16;
+/// Least room for a message that a chunk must have; below it the next chunk is begun.
+pub const MIN_ROOM: usize = 4 * 1024;
+
+/// What [`Inbox::push`] says of a message that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// There is room for more.
+    Room,
+    /// Memory is nearly full; what follows may be spilled to the fallback file.
+    NearlyFull,
+}
+
+/// Shares of `maxBufferedBytes`, all in bytes of [`Amount::cost`].
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// All that may be held; beyond it messages are discarded (only when the disk is stuck, too).
+    pub total: u64,
+    /// What librdkafka may hold.
+    pub flight: u64,
+    /// What the inbox may hold before the worker spills it.
+    pub spill: u64,
+    /// What the inbox may hold before `queue()` returns `false`.
+    pub high: u64,
+    /// At or below this `drained()` resolves.
+    pub low: u64,
+}
+
+impl Limits {
+    pub fn new(max_buffered_bytes: u64) -> Self {
+        Limits {
+            total: max_buffered_bytes,
+            flight: max_buffered_bytes / 2,
+            spill: max_buffered_bytes / 4,
+            high: max_buffered_bytes / 8,
+            low: max_buffered_bytes / 16,
+        }
+    }
+}
+
+struct State {
+    current: Batch,
+    full: VecDeque<Batch>,
+    spare: Vec<Batch>,
+    held: Amount,
+    accepted: u64,
+    closed: bool,
+    worker_sleeps: bool,
+}
+
+pub struct Inbox {
+    state: Mutex<State>,
+    limits: Limits,
+    statistics: Arc<Statistics>,
+    wake: Notify,
+}
+
+impl Inbox {
+    pub fn new(limits: Limits, statistics: Arc<Statistics>) -> Self {
+        Inbox {
+            state: Mutex::new(State {
+                current: Batch::default(),
+                full: VecDeque::new(),
+                spare: Vec::new(),
+                held: Amount::default(),
+                accepted: 0,
+                closed: false,
+                worker_sleeps: false,
+            }),
+            limits,
+            statistics,
+            wake: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Accepts one message. `write` appends its key and value to the arena, which has at least
+    /// [`MIN_ROOM`] bytes of room and may be grown, and returns the record; what it appended is
+    /// dropped again if it refuses.
+    pub fn push(
+        &self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<Record, Reason>,
+    ) -> Result<Pushed, Reason> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Reason::Ended);
+        }
+        if state.held.cost() + self.statistics.held_cost() >= self.limits.total {
+            return Err(Reason::BufferFull);
+        }
+        if state.current.room() < MIN_ROOM {
+            state.begin_chunk();
+        }
+        let arena = state.current.arena();
+        let start = arena.len();
+        let record = write(arena).inspect_err(|_| {
+            state.current.arena().truncate(start);
+        })?;
+        let bytes = record.key_length as usize + record.value_length as usize;
+        debug_assert_eq!(state.current.arena().len(), start + bytes);
+        if Amount::of_one(bytes).cost() > self.limits.total {
+            state.current.arena().truncate(start);
+            return Err(Reason::TooLarge);
+        }
+        state.current.commit(record);
+        state.held.add(Amount::of_one(bytes));
+        state.accepted += 1;
+        let wake = std::mem::take(&mut state.worker_sleeps);
+        let nearly_full = state.held.cost() >= self.limits.high;
+        drop(state);
+        if wake {
+            self.wake.notify_one();
+        }
+        Ok(if nearly_full { Pushed::NearlyFull } else { Pushed::Room })
+    }
+
+    /// Takes the oldest chunk, now counted as being with the worker.
+    pub fn take(&self) -> Option<Batch> {
+        let mut state = self.lock();
+        let batch = match state.full.pop_front() {
+            Some(batch) => batch,
+            None if state.current.is_empty() => return None,
+            None => {
+                let next = state.spare.pop().unwrap_or_default();
+                std::mem::replace(&mut state.current, next)
+            }
+        };
+        let amount = batch.remaining();
+        state.held.subtract(amount);
+        self.statistics.leave_inbox(amount);
+        Some(batch)
+    }
+
+    /// Gives back a chunk for the next use. Its messages, if it still has any, are dropped: the
+    /// caller has accounted for them.
+    pub fn recycle(&self, mut batch: Batch) {
+        batch.clear();
+        let mut state = self.lock();
+        if state.spare.len() < SPARE_CHUNKS && (CHUNK..=2 * CHUNK).contains(&batch.room()) {
+            state.spare.push(batch);
+        }
+    }
+
+    /// No message is accepted any more.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    pub fn held(&self) -> Amount {
+        self.lock().held
+    }
+
+    /// Whether `drained()` may resolve.
+    pub fn is_drained(&self) -> bool {
+        self.lock().held.cost() <= self.limits.low
+    }
+
+    /// Wakes the worker for something other than a message.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Returns at once when there is something to take, else when woken.
+    pub async fn sleep(&self) {
+        {
+            let mut state = self.lock();
+            if !state.current.is_empty() || !state.full.is_empty() {
+                return;
+            }
+            state.worker_sleeps = true;
+        }
+        self.wake.notified().await;
+    }
+
+    /// Ends the state of [`Inbox::sleep`] when something else woke the worker.
+    pub fn awake(&self) {
+        self.lock().worker_sleeps = false;
+    }
+
+    /// All counts at one moment: accepted, held here, and the rest.
+    pub fn snapshot(&self) -> (u64, Amount, Counts) {
+        let state = self.lock();
+        (state.accepted, state.held, self.statistics.counts())
+    }
+
+    pub fn reset_statistics(&self) {
+        let mut state = self.lock();
+        state.accepted = 0;
+        self.statistics.reset(state.held);
+    }
+}
+
+impl State {
+    fn begin_chunk(&mut self) {
+        let next = self.spare.pop().unwrap_or_else(|| Batch::with_capacity(CHUNK, CHUNK_RECORDS));
+        let next = if next.room() < CHUNK { Batch::with_capacity(CHUNK, CHUNK_RECORDS) } else { next };
+        let full = std::mem::replace(&mut self.current, next);
+        if !full.is_empty() {
+            self.full.push_back(full);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{ANY_PARTITION, TopicId};
+
+    fn inbox(max: u64) -> Inbox {
+        Inbox::new(Limits::new(max), Arc::new(Statistics::default()))
+    }
+
+    fn push(inbox: &Inbox, value: &[u8]) -> Result<Pushed, Reason> {
+        inbox.push(|arena| {
+            arena.extend_from_slice(b"k");
+            arena.extend_from_slice(value);
+            Ok(Record {
+                topic: TopicId(0),
+                partition: ANY_PARTITION,
+                key_length: 1,
+                value_length: value.len() as u32,
+                timestamp: 0,
+            })
+        })
+    }
+
+    #[test]
+    fn messages_come_out_in_order_across_chunks() {
+        let inbox = inbox(64 << 20);
+        let count = 10_000_u32;
+        for i in 0..count {
+            assert_eq!(push(&inbox, format!("{i:0100}").as_bytes()), Ok(Pushed::Room));
+        }
+        let mut seen = 0;
+        while let Some(mut batch) = inbox.take() {
+            while let Some((_, key, value)) = batch.peek() {
+                assert_eq!(key, b"k");
+                assert_eq!(value, format!("{seen:0100}").as_bytes());
+                seen += 1;
+                batch.advance();
+            }
+            inbox.recycle(batch);
+        }
+        assert_eq!(seen, count);
+        assert_eq!(inbox.held(), Amount::default());
+        assert_eq!(inbox.snapshot().2.worker.messages, u64::from(count));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_says_so_before() {
+        let inbox = inbox(100_000);
+        let mut nearly_full = None;
+        let mut accepted = 0;
+        while let Ok(pushed) = push(&inbox, &[b'x'; 200]) {
+            accepted += 1;
+            if pushed == Pushed::NearlyFull {
+                nearly_full.get_or_insert(accepted);
+            }
+        }
+        assert_eq!(push(&inbox, b"x"), Err(Reason::BufferFull));
+        assert!(accepted <= 100_000 / 457 + 1, "{accepted}");
+        assert!(nearly_full.unwrap() <= accepted / 7);
+        assert!(!inbox.is_drained());
+        while inbox.take().is_some() {}
+        assert!(inbox.is_drained());
+    }
+
+    #[test]
+    fn a_message_that_can_never_fit_is_too_large() {
+        let inbox = inbox(100_000);
+        assert_eq!(push(&inbox, &vec![b'x'; 200_000]), Err(Reason::TooLarge));
+        assert_eq!(push(&inbox, b"small"), Ok(Pushed::Room));
+        assert_eq!(inbox.take().unwrap().remaining(), Amount { messages: 1, bytes: 6 });
+    }
+
+    #[test]
+    fn a_refused_message_leaves_no_bytes_behind() {
+        let inbox = inbox(100_000);
+        let refused = inbox.push(|arena| {
+            arena.extend_from_slice(b"half");
+            Err(Reason::BadValue)
+        });
+        assert_eq!(refused, Err(Reason::BadValue));
+        push(&inbox, b"v").unwrap();
+        let batch = inbox.take().unwrap();
+        assert_eq!(batch.peek().map(|(_, key, value)| (key, value)), Some((&b"k"[..], &b"v"[..])));
+    }
+
+    #[test]
+    fn nothing_is_accepted_after_close() {
+        let inbox = inbox(100_000);
+        inbox.close();
+        assert_eq!(push(&inbox, b"v"), Err(Reason::Ended));
+    }
+}

@@ -1,0 +1,126 @@
+//! The native configuration and the client made of it.
+
+use std::ffi::{CStr, CString, c_char};
+
+use rdkafka::bindings as rd;
+use rdkafka::client::Client;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::types::{RDKafkaConfRes, RDKafkaType};
+
+use super::{Context, redirect};
+use crate::options::{KafkaConfig, is_secret};
+
+/// What the worker decides, beside the user's options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tuning {
+    /// Idempotent, if the options allow it.
+    Standard,
+    /// For a cluster that does not take idempotent producers: one request at a time keeps order.
+    Plain,
+    /// One message a batch, at once: to find out which one of a batch was too large.
+    Solo,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("KafkaPublisher option 'producer[\"{name}\"]' was refused by librdkafka: {problem}")]
+    Property { name: String, problem: String },
+    #[error("KafkaPublisher options were refused by librdkafka: {0}")]
+    Client(String),
+}
+
+/// Properties which, set by the user, say how ordering and retrying go together: with one of them
+/// in `producer`, idempotence is the user's decision.
+const ORDERING: [&str; 8] = [
+    "acks",
+    "request.required.acks",
+    "retries",
+    "message.send.max.retries",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "enable.idempotence",
+    "queuing.strategy",
+];
+
+pub fn client(config: &KafkaConfig, tuning: Tuning, context: Context) -> Result<Client<Context>, ConfigError> {
+    let mut empty = ClientConfig::new();
+    // Lines go to `tracing`, which filters them; more are only made when `debug` asks for them.
+    empty.set_log_level(RDKafkaLogLevel::Info);
+    if config.user_properties.iter().any(|name| name == "debug") {
+        empty.set_log_level(RDKafkaLogLevel::Debug);
+    }
+    let native = empty.create_native_config().map_err(|error| ConfigError::Client(error.to_string()))?;
+    let conf = native.ptr();
+
+    let ordering_is_the_users = config.user_properties.iter().any(|name| ORDERING.contains(&name.as_str()));
+    let retried = config.properties.iter().any(|(name, value)| name == "retries" && value != "0");
+    if !ordering_is_the_users {
+        if config.idempotent && tuning != Tuning::Plain {
+            set(conf, "enable.idempotence", "true")?;
+        } else if retried {
+            set(conf, "max.in.flight.requests.per.connection", "1")?;
+        }
+    }
+    for (name, value) in &config.properties {
+        set(conf, name, value)?;
+    }
+    if tuning == Tuning::Solo {
+        set(conf, "batch.num.messages", "1")?;
+        set(conf, "linger.ms", "0")?;
+    }
+    let oauth = config.properties.iter().any(|(name, value)| {
+        matches!(name.as_str(), "sasl.mechanisms" | "sasl.mechanism") && value.eq_ignore_ascii_case("OAUTHBEARER")
+    });
+    // SAFETY: the configuration is valid; librdkafka takes it over in `Client::new`.
+    unsafe {
+        rd::rd_kafka_conf_set_events(conf, rd::RD_KAFKA_EVENT_DR | rd::RD_KAFKA_EVENT_ERROR | rd::RD_KAFKA_EVENT_LOG);
+        if oauth {
+            rd::rd_kafka_conf_enable_sasl_queue(conf, 1);
+        }
+    }
+    if context.redirect.is_some() {
+        redirect::install(conf);
+    }
+    let client = Client::new(&empty, native, RDKafkaType::RD_KAFKA_PRODUCER, context)
+        .map_err(|error| ConfigError::Client(without_secrets(&error.to_string(), config)))?;
+    if oauth {
+        // Tokens are refreshed by librdkafka's own thread, also while nothing is published.
+        // SAFETY: the client is valid; an error object, if any, is destroyed.
+        unsafe {
+            let error = rd::rd_kafka_sasl_background_callbacks_enable(client.native_ptr());
+            if !error.is_null() {
+                rd::rd_kafka_error_destroy(error);
+            }
+        }
+    }
+    Ok(client)
+}
+
+fn set(conf: *mut rd::rd_kafka_conf_t, name: &str, value: &str) -> Result<(), ConfigError> {
+    let error = |problem: String| ConfigError::Property { name: name.to_owned(), problem };
+    let c_string = |text: &str| CString::new(text).map_err(|_| error("it contains a NUL byte".into()));
+    let (c_name, c_value) = (c_string(name)?, c_string(value)?);
+    let mut text = [0 as c_char; 512];
+    // SAFETY: all pointers are valid for the call; at most `len` bytes are written, NUL included.
+    let result =
+        unsafe { rd::rd_kafka_conf_set(conf, c_name.as_ptr(), c_value.as_ptr(), text.as_mut_ptr(), text.len()) };
+    if result == RDKafkaConfRes::RD_KAFKA_CONF_OK {
+        return Ok(());
+    }
+    if is_secret(name) && result == RDKafkaConfRes::RD_KAFKA_CONF_INVALID {
+        return Err(error("its value, which is not shown, is not valid".into()));
+    }
+    let text = unsafe { CStr::from_ptr(text.as_ptr()) };
+    Err(error(text.to_string_lossy().into_owned()))
+}
+
+/// Librdkafka's text, should it quote a secret.
+fn without_secrets(text: &str, config: &KafkaConfig) -> String {
+    let mut text = text.to_owned();
+    for (name, value) in &config.properties {
+        if is_secret(name) && value.len() > 3 {
+            text = text.replace(value.as_str(), "(not shown)");
+        }
+    }
+    text
+}

@@ -1,0 +1,309 @@
+//! All contact with librdkafka: configuration, produce, purge, and delivery reports as outcomes.
+//!
+//! rust-rdkafka's `BaseProducer` builds its native configuration in private and allocates for each
+//! message; this uses its [`Client`] and calls `rdkafka-sys` for the rest. Every `unsafe` block of
+//! the publishing path is in this folder. What makes them sound:
+//! - a [`Producer`] owns its client, its main queue and its topic handles, and destroys them in the
+//!   order that librdkafka asks for (topics, queue, client);
+//! - librdkafka copies key and value in `rd_kafka_produce`, and what a delivery report points to
+//!   lives until its event is destroyed, after the handler has returned;
+//! - only the worker thread calls [`Producer::produce`] and [`Producer::poll`].
+
+mod config;
+mod outcome;
+mod redirect;
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::bindings as rd;
+use rdkafka::client::Client;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+
+pub use config::{ConfigError, Tuning};
+pub use outcome::{Outcome, classify};
+pub use redirect::Redirect;
+
+use crate::inbox::Inbox;
+use crate::message::{Record, TopicId};
+use crate::options::KafkaConfig;
+
+/// A client's context: what its callbacks reach.
+pub struct Context {
+    redirect: Option<Arc<dyn Redirect>>,
+}
+
+impl ClientContext for Context {}
+
+/// A message that Kafka did not take, as librdkafka hands it back.
+pub struct Failure<'a> {
+    pub sequence: u64,
+    pub topic: TopicId,
+    pub partition: i32,
+    pub timestamp: i64,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+    pub code: RDKafkaErrorCode,
+}
+
+/// What [`Producer::poll`] reports to.
+pub trait Reports {
+    fn delivered(&mut self, sequence: u64, bytes: usize, latency_us: u64);
+    fn failed(&mut self, failure: Failure<'_>);
+    /// The cluster, or a broker of it, is in trouble; librdkafka goes on trying.
+    fn error(&mut self, code: RDKafkaErrorCode, text: &str);
+}
+
+/// A broker's answer about the topics that this client knows.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterAnswer {
+    /// Topics that can't be written to now.
+    pub troubled: Vec<String>,
+}
+
+/// A librdkafka producer.
+pub struct Producer {
+    client: Arc<Client<Context>>,
+    queue: *mut rd::rd_kafka_queue_t,
+    topics: Vec<Option<Topic>>,
+    ids: HashMap<*mut rd::rd_kafka_topic_t, TopicId>,
+    /// Pointed to by the queue's callback.
+    _inbox: Arc<Inbox>,
+}
+
+struct Topic {
+    handle: *mut rd::rd_kafka_topic_t,
+}
+
+// SAFETY: librdkafka's handles may be used from any thread; the pointers are owned by this value.
+unsafe impl Send for Producer {}
+
+impl Producer {
+    /// # Errors
+    /// Names the property that librdkafka refuses.
+    pub fn new(
+        config: &KafkaConfig,
+        tuning: Tuning,
+        redirect: Option<Arc<dyn Redirect>>,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, ConfigError> {
+        let context = Context { redirect };
+        let client = Arc::new(config::client(config, tuning, context)?);
+        // SAFETY: the client is valid; the queue handle is destroyed in `drop`. The callback's
+        // opaque is kept alive by `_inbox` until the callback is taken out there.
+        let queue = unsafe {
+            let queue = rd::rd_kafka_queue_get_main(client.native_ptr());
+            rd::rd_kafka_queue_cb_event_enable(queue, Some(wake), Arc::as_ptr(&inbox).cast_mut().cast());
+            queue
+        };
+        Ok(Producer { client, queue, topics: Vec::new(), ids: HashMap::new(), _inbox: inbox })
+    }
+
+    pub fn client(&self) -> Arc<Client<Context>> {
+        Arc::clone(&self.client)
+    }
+
+    /// Hands over one message; a delivery report follows if and only if this succeeds.
+    pub fn produce(
+        &mut self,
+        record: &Record,
+        name: impl FnOnce() -> Arc<str>,
+        key: &[u8],
+        value: &[u8],
+        sequence: u64,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let topic = self.topic(record.topic, name)?;
+        // SAFETY: F_COPY makes librdkafka copy the value; it always copies the key.
+        let status = unsafe {
+            rd::rd_kafka_produce(
+                topic,
+                record.partition,
+                rd::RD_KAFKA_MSG_F_COPY as c_int,
+                value.as_ptr().cast_mut().cast(),
+                value.len(),
+                key.as_ptr().cast(),
+                key.len(),
+                sequence as *mut c_void,
+            )
+        };
+        if status == 0 { Ok(()) } else { Err(unsafe { rd::rd_kafka_last_error() }.into()) }
+    }
+
+    fn topic(
+        &mut self,
+        id: TopicId,
+        name: impl FnOnce() -> Arc<str>,
+    ) -> Result<*mut rd::rd_kafka_topic_t, RDKafkaErrorCode> {
+        let index = id.0 as usize;
+        if let Some(Some(topic)) = self.topics.get(index) {
+            return Ok(topic.handle);
+        }
+        let name = CString::new(name().as_bytes()).map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+        // SAFETY: the client and the name are valid; the handle is destroyed in `drop`.
+        let handle = unsafe { rd::rd_kafka_topic_new(self.client.native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        if handle.is_null() {
+            return Err(unsafe { rd::rd_kafka_last_error() }.into());
+        }
+        if self.topics.len() <= index {
+            self.topics.resize_with(index + 1, || None);
+        }
+        self.topics[index] = Some(Topic { handle });
+        self.ids.insert(handle, id);
+        Ok(handle)
+    }
+
+    /// Serves all events that are waiting. Returns whether there were any.
+    pub fn poll(&self, reports: &mut impl Reports) -> bool {
+        let mut any = false;
+        loop {
+            // SAFETY: the queue is valid; a non-null event is destroyed below.
+            let event = unsafe { rd::rd_kafka_queue_poll(self.queue, 0) };
+            if event.is_null() {
+                return any;
+            }
+            any = true;
+            match unsafe { rd::rd_kafka_event_type(event) } {
+                rd::RD_KAFKA_EVENT_DR => self.serve_reports(event, reports),
+                rd::RD_KAFKA_EVENT_ERROR => serve_error(event, reports),
+                rd::RD_KAFKA_EVENT_LOG => serve_log(event),
+                _ => {}
+            }
+            unsafe { rd::rd_kafka_event_destroy(event) };
+        }
+    }
+
+    fn serve_reports(&self, event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
+        loop {
+            // SAFETY: a non-null message lives as long as its event, which the caller destroys.
+            let Some(message) = (unsafe { rd::rd_kafka_event_message_next(event).as_ref() }) else { return };
+            let sequence = message._private as u64;
+            if message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                let latency = unsafe { rd::rd_kafka_message_latency(message) };
+                reports.delivered(sequence, message.len + message.key_len, latency.max(0) as u64);
+                continue;
+            }
+            let Some(topic) = self.ids.get(&message.rkt) else {
+                unreachable!("every message was produced to a topic of ours")
+            };
+            reports.failed(Failure {
+                sequence,
+                topic: *topic,
+                partition: message.partition,
+                timestamp: unsafe { rd::rd_kafka_message_timestamp(message, ptr::null_mut()) },
+                key: bytes(message.key, message.key_len),
+                value: bytes(message.payload, message.len),
+                code: message.err.into(),
+            });
+        }
+    }
+
+    /// Makes librdkafka hand back what it holds, queued or in flight, as delivery reports.
+    pub fn purge(&self) {
+        let flags = rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT | rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
+        // SAFETY: the client is valid. It can only refuse the flags, which are constant.
+        unsafe { rd::rd_kafka_purge(self.client.native_ptr(), flags as c_int) };
+    }
+
+    /// The text of the fatal error after which this producer is of no use, if there was one.
+    pub fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        let mut text = [0 as c_char; 512];
+        // SAFETY: librdkafka writes at most `len` bytes, NUL included.
+        let code = unsafe { rd::rd_kafka_fatal_error(self.client.native_ptr(), text.as_mut_ptr(), text.len()) };
+        (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| {
+            let text = unsafe { CStr::from_ptr(text.as_ptr()) };
+            (code.into(), text.to_string_lossy().into_owned())
+        })
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        // SAFETY: each handle is ours and destroyed once; the client goes last, with its `Arc`.
+        unsafe {
+            rd::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            for topic in self.topics.drain(..).flatten() {
+                rd::rd_kafka_topic_destroy(topic.handle);
+            }
+            rd::rd_kafka_queue_destroy(self.queue);
+        }
+    }
+}
+
+/// Asks the cluster for its metadata: a forced round trip, about the topics that this client knows.
+/// Blocks for up to `timeout`: never on the worker's thread.
+pub fn ask_cluster(client: &Client<Context>, timeout: Duration) -> Result<ClusterAnswer, RDKafkaErrorCode> {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is valid; on success `metadata` is, until it is destroyed below.
+    unsafe {
+        let code = rd::rd_kafka_metadata(
+            client.native_ptr(),
+            0,
+            ptr::null_mut(),
+            &raw mut metadata,
+            timeout.as_millis() as c_int,
+        );
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(code.into());
+        }
+        let view = &*metadata;
+        let mut answer = ClusterAnswer { troubled: Vec::new() };
+        for index in 0..view.topic_cnt.max(0) as usize {
+            let topic = &*view.topics.add(index);
+            let leaderless = (0..topic.partition_cnt.max(0) as usize)
+                .any(|partition| (*topic.partitions.add(partition)).leader < 0);
+            if topic.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || leaderless {
+                answer.troubled.push(CStr::from_ptr(topic.topic).to_string_lossy().into_owned());
+            }
+        }
+        rd::rd_kafka_metadata_destroy(metadata);
+        Ok(answer)
+    }
+}
+
+/// Sends what lingers, and returns when all is acknowledged or `timeout` is over. The reports still
+/// have to be polled meanwhile. Blocks: never on the worker's thread.
+pub fn flush(client: &Client<Context>, timeout: Duration) {
+    let ms = timeout.as_millis().min(i32::MAX as u128) as c_int;
+    // SAFETY: the client is valid. What was not flushed in time is seen by its missing reports.
+    unsafe { rd::rd_kafka_flush(client.native_ptr(), ms) };
+}
+
+fn bytes<'a>(pointer: *mut c_void, length: usize) -> &'a [u8] {
+    if pointer.is_null() {
+        return &[];
+    }
+    // SAFETY: librdkafka gives the pointer with the length of what it points to; the caller's
+    // event outlives the slice.
+    unsafe { std::slice::from_raw_parts(pointer.cast(), length) }
+}
+
+fn serve_error(event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
+    // SAFETY: the text lives as long as the event, which the caller destroys.
+    let (code, text) = unsafe {
+        (rd::rd_kafka_event_error(event), CStr::from_ptr(rd::rd_kafka_event_error_string(event)))
+    };
+    reports.error(code.into(), text.to_string_lossy().trim());
+}
+
+fn serve_log(event: *mut rd::rd_kafka_event_t) {
+    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+    // SAFETY: on success both texts live as long as the event, which the caller destroys.
+    let (facility, text) = unsafe {
+        if rd::rd_kafka_event_log(event, &raw mut facility, &raw mut text, &raw mut level) != 0 {
+            return;
+        }
+        (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy())
+    };
+    // What matters of these also comes as an error event, a report or a change of state.
+    tracing::debug!(level, "librdkafka {}: {}", facility.trim(), text.trim());
+}
+
+/// Called by librdkafka's threads when the main queue is no longer empty.
+unsafe extern "C" fn wake(_: *mut rd::rd_kafka_t, inbox: *mut c_void) {
+    // SAFETY: the producer keeps the inbox alive for as long as this is enabled.
+    unsafe { &*inbox.cast::<Inbox>() }.wake();
+}

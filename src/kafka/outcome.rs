@@ -1,0 +1,46 @@
+//! What a failed delivery means for the message and for the publisher.
+
+use rdkafka::types::RDKafkaErrorCode;
+
+/// Classified by what the worker does about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The broker will never take this message.
+    Refused,
+    /// Too large: for the topic if it was alone in its batch, else maybe only the batch was.
+    TooLarge,
+    /// An answer about this topic; other topics are not concerned.
+    Topic,
+    /// No answer: the cluster, or the way to it.
+    Cluster,
+    /// Handed back because the worker asked for it.
+    Purged,
+    /// The producer is of no use any more.
+    Fatal,
+}
+
+pub fn classify(code: RDKafkaErrorCode) -> Outcome {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Outcome::TooLarge,
+        Code::InvalidRecord | Code::InvalidTimestamp => Outcome::Refused,
+        Code::PurgeQueue | Code::PurgeInflight => Outcome::Purged,
+        Code::Fatal => Outcome::Fatal,
+        Code::UnknownTopicOrPartition
+        | Code::UnknownTopic
+        | Code::UnknownPartition
+        | Code::InvalidTopic
+        | Code::TopicAuthorizationFailed
+        | Code::LeaderNotAvailable
+        | Code::NotLeaderForPartition
+        | Code::NotEnoughReplicas
+        | Code::NotEnoughReplicasAfterAppend
+        | Code::InvalidRequiredAcks
+        | Code::PolicyViolation
+        | Code::UnsupportedForMessageFormat
+        | Code::UnsupportedCompressionType
+        | Code::InvalidConfig
+        | Code::KafkaStorageError => Outcome::Topic,
+        _ => Outcome::Cluster,
+    }
+}

@@ -1,0 +1,36 @@
+//! A Kafka publisher for Node.js that never makes its caller wait.
+//!
+//! # A message's journey
+//! `queue()` ([`publisher`]) turns key and value into JSON text on the JS thread, copies the bytes
+//! into the [`inbox`] and returns. The [`worker`], a thread, drains the inbox and hands each message
+//! to librdkafka ([`kafka`]), which owns it until its delivery report. What is not delivered within
+//! the retry window, and everything while Kafka is away, goes to the [`fallback`] writer, another
+//! thread, which appends it to a file.
+//!
+//! # Invariants
+//! 1. A message is in exactly one place, and counted there ([`statistics`]).
+//! 2. Only the worker holds the producer; only the writer writes a fallback file.
+//! 3. `queue()` never blocks, throws or waits; memory is bounded in bytes, and what does not fit
+//!    goes to file.
+//! 4. With Kafka up, messages of one topic and key arrive in the order in which they were queued;
+//!    a fallback file has them in that order, too.
+//! 5. Nothing reaches a topic that the user did not queue.
+//! 6. One topic's trouble is its own; silence and broken connections are the cluster's.
+//! 7. A producer that fails for good is replaced.
+//! 8. Every change of state is logged once, counted, and seen in `getStatistics()`.
+//!
+//! Types of Node-API stay in [`publisher`], [`edge`] and [`testing`]; all else can be tested without
+//! Node.
+
+mod edge;
+mod fallback;
+mod inbox;
+mod kafka;
+mod logging;
+mod message;
+mod options;
+mod publisher;
+mod report;
+mod statistics;
+mod testing;
+mod worker;

@@ -1,0 +1,329 @@
+//! What a message is once it has left JavaScript: its bytes, its topic, and the reasons for which
+//! one may be discarded.
+//!
+//! Messages travel in [`Batch`]es: one arena of bytes and one [`Record`] per message, so that a
+//! hundred thousand messages cost a few allocations and move between threads as one value.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Longest topic name that Kafka takes, in bytes.
+pub const MAX_TOPIC_LENGTH: usize = 249;
+
+/// Memory that a message costs beside its own bytes, in bytes: librdkafka's descriptor and its
+/// allocation, or the record and its share of an arena. Used for the memory bound only.
+pub const OVERHEAD: u64 = 256;
+
+/// The partition is librdkafka's to choose: its RD_KAFKA_PARTITION_UA.
+pub const ANY_PARTITION: i32 = -1;
+
+/// Why a message was discarded. The order is that of [`Reason::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    BadKey,
+    BadValue,
+    NoTopic,
+    BadTopic,
+    TooLarge,
+    Ended,
+    Refused,
+    BufferFull,
+    FallbackFailed,
+    FileRemoved,
+}
+
+impl Reason {
+    pub const COUNT: usize = Self::ALL.len();
+
+    pub const ALL: [Reason; 10] = [
+        Reason::BadKey,
+        Reason::BadValue,
+        Reason::NoTopic,
+        Reason::BadTopic,
+        Reason::TooLarge,
+        Reason::Ended,
+        Reason::Refused,
+        Reason::BufferFull,
+        Reason::FallbackFailed,
+        Reason::FileRemoved,
+    ];
+
+    /// The name under which `getStatistics().discardedCnt` counts it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::BadKey => "badKey",
+            Reason::BadValue => "badValue",
+            Reason::NoTopic => "noTopic",
+            Reason::BadTopic => "badTopic",
+            Reason::TooLarge => "tooLarge",
+            Reason::Ended => "ended",
+            Reason::Refused => "refused",
+            Reason::BufferFull => "bufferFull",
+            Reason::FallbackFailed => "fallbackFailed",
+            Reason::FileRemoved => "fileRemoved",
+        }
+    }
+
+    /// The sentence that the log gives.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Reason::BadKey => "the key must be a string, a number or an object",
+            Reason::BadValue => "the message must be an object that JSON.stringify can serialise",
+            Reason::NoTopic => "no topic was given and there is no defaultTopic",
+            Reason::BadTopic => {
+                "a topic name takes 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-', and is not '.' or '..'"
+            }
+            Reason::TooLarge => "the message is too large",
+            Reason::Ended => "the publisher has ended",
+            Reason::Refused => "the broker refused the message for good",
+            Reason::BufferFull => {
+                "maxBufferedBytes is used up: neither Kafka nor the disk keeps pace"
+            }
+            Reason::FallbackFailed => "the fallback file could not be written",
+            Reason::FileRemoved => "the fallback file was removed while it was being written",
+        }
+    }
+}
+
+/// A number of messages and the bytes of their keys and values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    pub messages: u64,
+    pub bytes: u64,
+}
+
+impl Amount {
+    pub fn of_one(bytes: usize) -> Self {
+        Amount { messages: 1, bytes: bytes as u64 }
+    }
+
+    pub fn is_zero(self) -> bool {
+        self.messages == 0
+    }
+
+    /// Bytes of memory that this amount is counted as.
+    pub fn cost(self) -> u64 {
+        self.bytes + self.messages * OVERHEAD
+    }
+
+    pub fn add(&mut self, other: Amount) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+
+    /// Subtracting more than there is would break the conservation law: a bug, caught in tests.
+    pub fn subtract(&mut self, other: Amount) {
+        debug_assert!(self.messages >= other.messages && self.bytes >= other.bytes);
+        self.messages = self.messages.saturating_sub(other.messages);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
+}
+
+/// Index of a topic name in [`Topics`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TopicId(pub u32);
+
+/// One message of a [`Batch`]. Its key and value follow each other in the arena.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    pub topic: TopicId,
+    pub partition: i32,
+    pub key_length: u32,
+    pub value_length: u32,
+    /// When it was queued, in milliseconds since the Unix epoch.
+    pub timestamp: i64,
+}
+
+/// Messages in the order in which they were queued. Taken from the front, record by record.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    records: Vec<Record>,
+    next: usize,
+    next_offset: usize,
+}
+
+impl Batch {
+    pub fn with_capacity(bytes: usize, records: usize) -> Self {
+        Batch { bytes: Vec::with_capacity(bytes), records: Vec::with_capacity(records), ..Self::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.next == self.records.len()
+    }
+
+    /// Free bytes in the arena.
+    pub fn room(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// The arena, for whoever appends the bytes of a message before [`Batch::commit`].
+    pub fn arena(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Makes a message of the bytes appended since the last one.
+    pub fn commit(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    /// Appends a message whose bytes are at hand.
+    pub fn push(&mut self, record: Record, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self.commit(Record {
+            key_length: key.len() as u32,
+            value_length: value.len() as u32,
+            ..record
+        });
+    }
+
+    /// The next message, its key and its value.
+    pub fn peek(&self) -> Option<(&Record, &[u8], &[u8])> {
+        let record = self.records.get(self.next)?;
+        let key_end = self.next_offset + record.key_length as usize;
+        let value_end = key_end + record.value_length as usize;
+        Some((record, &self.bytes[self.next_offset..key_end], &self.bytes[key_end..value_end]))
+    }
+
+    /// Goes on to the message after the one that [`Batch::peek`] shows.
+    pub fn advance(&mut self) {
+        if let Some(record) = self.records.get(self.next) {
+            self.next_offset += record.key_length as usize + record.value_length as usize;
+            self.next += 1;
+        }
+    }
+
+    /// What has not been taken yet.
+    pub fn remaining(&self) -> Amount {
+        Amount {
+            messages: (self.records.len() - self.next) as u64,
+            bytes: (self.bytes.len() - self.next_offset) as u64,
+        }
+    }
+
+    /// The records that have not been taken yet, for whoever assigns their partitions.
+    pub fn remaining_records(&mut self) -> &mut [Record] {
+        &mut self.records[self.next..]
+    }
+
+    /// The messages that have not been taken yet, in order.
+    pub fn remaining_messages(&self) -> impl Iterator<Item = (&Record, &[u8], &[u8])> {
+        let mut offset = self.next_offset;
+        self.records[self.next..].iter().map(move |record| {
+            let key_end = offset + record.key_length as usize;
+            let value_end = key_end + record.value_length as usize;
+            let message = (record, &self.bytes[offset..key_end], &self.bytes[key_end..value_end]);
+            offset = value_end;
+            message
+        })
+    }
+
+    /// Empties the batch and keeps its memory for the next use.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+        self.next = 0;
+        self.next_offset = 0;
+    }
+}
+
+/// The names of all topics that this publisher has met. Names are only ever added.
+#[derive(Debug, Default)]
+pub struct Topics {
+    inner: Mutex<TopicTable>,
+}
+
+#[derive(Debug, Default)]
+struct TopicTable {
+    names: Vec<Arc<str>>,
+    ids: HashMap<Arc<str>, TopicId>,
+}
+
+impl Topics {
+    pub fn intern(&self, name: &str) -> TopicId {
+        let mut table = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = table.ids.get(name) {
+            return *id;
+        }
+        let name: Arc<str> = name.into();
+        let id = TopicId(table.names.len() as u32);
+        table.names.push(Arc::clone(&name));
+        table.ids.insert(name, id);
+        id
+    }
+
+    /// # Panics
+    /// When `id` is not from [`Topics::intern`] of this table.
+    pub fn name(&self, id: TopicId) -> Arc<str> {
+        let table = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&table.names[id.0 as usize])
+    }
+}
+
+/// Whether Kafka can have a topic of this name.
+pub fn is_topic_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= MAX_TOPIC_LENGTH
+        && name != "."
+        && name != ".."
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// Milliseconds since the Unix epoch; negative before it.
+pub fn now_ms() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_millis() as i64,
+        Err(before) => -(before.duration().as_millis() as i64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(topic: u32) -> Record {
+        Record { topic: TopicId(topic), partition: ANY_PARTITION, key_length: 0, value_length: 0, timestamp: 7 }
+    }
+
+    #[test]
+    fn batch_gives_messages_back_in_order() {
+        let mut batch = Batch::default();
+        batch.push(record(0), b"a", b"one");
+        batch.push(record(1), b"", b"two");
+        assert_eq!(batch.remaining(), Amount { messages: 2, bytes: 7 });
+
+        let (first, key, value) = batch.peek().unwrap();
+        assert_eq!((first.topic.0, key, value), (0, &b"a"[..], &b"one"[..]));
+        batch.advance();
+        let (second, key, value) = batch.peek().unwrap();
+        assert_eq!((second.topic.0, key, value), (1, &b""[..], &b"two"[..]));
+        assert_eq!(batch.remaining(), Amount { messages: 1, bytes: 3 });
+        batch.advance();
+        assert!(batch.is_empty());
+        assert!(batch.peek().is_none());
+
+        batch.clear();
+        assert_eq!(batch.remaining(), Amount::default());
+    }
+
+    #[test]
+    fn topics_are_interned_once() {
+        let topics = Topics::default();
+        assert_eq!(topics.intern("a"), TopicId(0));
+        assert_eq!(topics.intern("b"), TopicId(1));
+        assert_eq!(topics.intern("a"), TopicId(0));
+        assert_eq!(&*topics.name(TopicId(1)), "b");
+    }
+
+    #[test]
+    fn topic_names_follow_kafkas_rule() {
+        for good in ["a", "orders.v1_EU-west", &"x".repeat(249)] {
+            assert!(is_topic_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", "../../etc/x", "a b", "ü", &"x".repeat(250)] {
+            assert!(!is_topic_name(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The class `KafkaPublisher`: construction, and what is not `queue()`'s.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use napi::bindgen_prelude::*;
+use napi::{Env, Property, sys};
+use napi_derive::napi;
+
+use crate::edge::bridge::{self, Bridge, Functions, Holds, JsHost, JsPartition, JsSink, RedirectFunction};
+use crate::edge::json::Json;
+use crate::edge::queue::{self, Queue};
+use crate::edge::{exit, value};
+use crate::fallback::Writer;
+use crate::inbox::{Inbox, Limits};
+use crate::kafka::{Producer, Redirect, Tuning};
+use crate::logging::{self, Stderr};
+use crate::message::Topics;
+use crate::options::{Config, Redirection};
+use crate::report;
+use crate::statistics::Statistics;
+use crate::worker::{Command, Parts, Settle, Shared, Worker};
+
+/// Publishes to Kafka in the background, and to a file while Kafka is away.
+#[napi]
+pub struct KafkaPublisher {
+    shared: Arc<Shared>,
+    queue: Queue,
+    bridge: Arc<Bridge>,
+    holds: Holds,
+    directory: String,
+}
+
+#[napi]
+impl KafkaPublisher {
+    /// Makes a publisher and its Kafka client, which begins to connect at once. Nothing is awaited.
+    ///
+    /// Throws an `Error` that names the option, what it got and what it takes, when an option is
+    /// wrong. `options` is copied: later changes to it have no effect.
+    #[napi(constructor)]
+    pub fn new(env: Env, #[napi(ts_arg_type = "KafkaPublisherOptions")] options: Unknown<'_>) -> Result<Self> {
+        let config = Config::read(&value::from_js(options)?, &|name| std::env::var(name).ok()).map_err(reason)?;
+        let (functions, json) = prepare_host(&env, options)?;
+        let (has_logger, has_partitioner) = (functions.log.is_some(), functions.partition.is_some());
+
+        let late = Arc::new(OnceLock::new());
+        let holds: Holds = Rc::new(Cell::new(false));
+        let bridge = Bridge::new(&env, functions, config.client_id.clone(), Arc::clone(&late), Rc::clone(&holds))?;
+        let sink: Box<dyn logging::Sink> = if has_logger {
+            Box::new(JsSink(Arc::clone(&bridge)))
+        } else {
+            Box::new(Stderr::new(&std::env::var("DEBUG").unwrap_or_default()))
+        };
+        let log = logging::dispatcher(config.log_level, sink);
+
+        let statistics = Arc::new(Statistics::default());
+        let inbox = Arc::new(Inbox::new(Limits::new(config.max_buffered_bytes), Arc::clone(&statistics)));
+        let topics = Arc::new(Topics::default());
+        let default_topic = config.default_topic.as_deref().map(|name| topics.intern(name));
+        let shared =
+            Arc::new(Shared::new(Arc::clone(&inbox), Arc::clone(&statistics), Arc::clone(&topics), log.clone()));
+        // The bridge was made first, because the logger needs it.
+        let _ = late.set(Arc::downgrade(&shared));
+
+        let redirect: Option<Arc<dyn Redirect>> = match &config.kafka.redirection {
+            Redirection::None => None,
+            Redirection::Map(map) => Some(Arc::new(map.clone())),
+            Redirection::Function => {
+                Some(Arc::new(RedirectFunction { bridge: Arc::clone(&bridge), last: Mutex::new(HashMap::new()) }))
+            }
+        };
+        let producer =
+            Producer::new(&config.kafka, Tuning::Standard, redirect.clone(), Arc::clone(&inbox)).map_err(reason)?;
+        let writer = Writer::start(
+            config.fallback.clone(),
+            config.key_encoding,
+            topics,
+            inbox,
+            statistics,
+            log.clone(),
+        )
+        .map_err(reason)?;
+        tracing::dispatcher::with_default(&log, || {
+            for warning in &config.warnings {
+                tracing::warn!("{warning}");
+            }
+        });
+
+        let directory = config.fallback.directory.display().to_string();
+        let queue = Queue::new(Arc::clone(&shared), json, config.key_encoding, default_topic);
+        exit::watch(&env, &shared)?;
+        let worker = Worker::new(Parts {
+            config,
+            shared: Arc::clone(&shared),
+            producer,
+            writer,
+            redirect,
+            partition: has_partitioner.then(|| Box::new(JsPartition(Arc::clone(&bridge))) as _),
+            host: Box::new(JsHost(Arc::clone(&bridge))),
+        });
+        std::thread::Builder::new().name("kafka-publisher".into()).spawn(move || worker.run()).map_err(reason)?;
+        Ok(KafkaPublisher { shared, queue, bridge, holds, directory })
+    }
+
+    /// Resolves when Kafka has answered for the first time.
+    ///
+    /// Need not be awaited, nor called: `queue()` works before, and messages wait for Kafka no longer
+    /// than the retry window before they go to file. It waits for ever by default, keeping the event
+    /// loop alive; with `retryOptions.retries` it rejects after so many tries. `end()` resolves it.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn init(&self, env: &Env) -> Result<Object<'static>> {
+        self.promise(env, Command::Init)
+    }
+
+    /// Ends the publisher: accepts nothing any more, gives Kafka the retry window to acknowledge what
+    /// is in memory, writes the rest to the fallback file, and closes.
+    ///
+    /// Resolves when every message is accounted for; a second call resolves, too. It never rejects.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn end(&self, env: &Env) -> Result<Object<'static>> {
+        self.shared.inbox.close();
+        self.promise(env, Command::End)
+    }
+
+    /// Resolves when there is room in memory again, after `queue()` has returned `false`.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn drained(&self, env: &Env) -> Result<Object<'static>> {
+        self.promise(env, Command::Drained)
+    }
+
+    /// The number of messages in memory: not acknowledged, not in a file, not discarded.
+    #[napi]
+    pub fn queued(&self) -> f64 {
+        let (_, held, counts) = self.shared.inbox.snapshot();
+        (held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages) as f64
+    }
+
+    /// All counts at one moment, as plain JSON.
+    #[napi(ts_return_type = "KafkaPublisherStatistics")]
+    pub fn get_statistics(&self) -> serde_json::Value {
+        report::statistics(&self.shared.inbox, self.shared.statistics.latency(), &self.directory)
+    }
+
+    /// Sets all counters to zero. What is in memory and on disk stays counted.
+    #[napi]
+    pub fn reset_statistics(&self) {
+        self.shared.inbox.reset_statistics();
+    }
+}
+
+impl KafkaPublisher {
+    fn promise(&self, env: &Env, command: impl FnOnce(Settle) -> Command) -> Result<Object<'static>> {
+        let (deferred, promise) = env.create_deferred::<(), fn(Env) -> Result<()>>()?;
+        self.shared.command(command(Box::new(move |result| match result {
+            Ok(()) => deferred.resolve(|_| Ok(())),
+            Err(reason) => deferred.reject(Error::from_reason(reason)),
+        })));
+        // SAFETY: returned to JavaScript before this scope ends.
+        Ok(Object::from_raw(env.raw(), napi::JsValue::raw(&promise)))
+    }
+}
+
+impl Drop for KafkaPublisher {
+    /// Nobody can call `end()` any more; the worker ends by itself, and loses nothing.
+    fn drop(&mut self) {
+        self.shared.command(Command::End(Box::new(|_| {})));
+    }
+}
+
+fn reason(error: impl std::fmt::Display) -> Error {
+    Error::from_reason(error.to_string())
+}
+
+/// Runs `host.js` on the user's options.
+fn prepare_host(env: &Env, options: Unknown<'_>) -> Result<(Functions, Json)> {
+    let make: Function<'_, FnArgs<(Unknown<'_>, Unknown<'_>)>, Object<'_>> =
+        env.run_script(include_str!("edge/host.js"))?;
+    let reply = bridge::reply_function(env)?;
+    let host = make.call((options, napi::JsValue::to_unknown(&reply)).into())?;
+    let mut functions = Functions::default();
+    if let Some(log) = host.get::<Function<'_, _, _>>("log")? {
+        functions.log = Some(log.create_ref()?);
+    }
+    if let Some(partition) = host.get::<Function<'_, _, _>>("partition")? {
+        functions.partition = Some(partition.create_ref()?);
+    }
+    if let Some(redirect) = host.get::<Function<'_, _, _>>("redirect")? {
+        functions.redirect = Some(redirect.create_ref()?);
+    }
+    let safely: Unknown<'_> = host.get_named_property("stringifySafely")?;
+    // SAFETY: on the JS thread, in the scope of `safely`.
+    let json = unsafe { Json::new(env, napi::JsValue::raw(&safely)) }?;
+    Ok((functions, json))
+}
+
+/// `queue(key, message, [topic])`.
+unsafe extern "C" fn queue_callback(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut result = ptr::null_mut();
+    // SAFETY: V8 has checked that `this` is an instance of the class, so what it wraps, if anything,
+    // is a `KafkaPublisher`, alive as long as `this` is.
+    unsafe {
+        let Some((this, arguments)) = queue::arguments(env, info) else { return result };
+        let mut publisher = ptr::null_mut();
+        let wrapped = sys::napi_unwrap(env, this, &mut publisher);
+        let room = match publisher.cast::<KafkaPublisher>().as_ref() {
+            Some(publisher) if wrapped == sys::Status::napi_ok => {
+                let newly_held = !publisher.holds.get();
+                publisher.bridge.hold_loop(env, &publisher.shared, &publisher.holds);
+                let room = publisher.queue.push(env, &arguments);
+                if newly_held {
+                    // Refused, it has nothing to wait for.
+                    publisher.bridge.release_if_idle(&Env::from_raw(env), &publisher.shared, &publisher.holds);
+                }
+                room
+            }
+            _ => false,
+        };
+        sys::napi_get_boolean(env, room, &mut result);
+    }
+    result
+}
+
+#[cfg(not(test))]
+napi::ctor::declarative::ctor! {
+    /// Adds `queue` to the class that the macro above defines.
+    #[ctor(unsafe)]
+    fn register_queue() {
+        let property = Property::new().with_utf8_name("queue").map(|property| property.with_method(queue_callback));
+        if let Ok(property) = property {
+            napi::__private::register_class(
+                std::any::TypeId::of::<KafkaPublisher>(),
+                None,
+                "KafkaPublisher\0",
+                vec![property],
+                false,
+            );
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `getStatistics()`: all counts at one moment, as plain JSON.
+
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+use crate::inbox::Inbox;
+use crate::message::Reason;
+use crate::statistics::{Errors, State};
+
+/// What `getStatistics()` returns. A value that was never set is left out.
+pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory: &str) -> Value {
+    let (accepted, held, counts) = inbox.snapshot();
+    let discarded_total = counts.discarded_total();
+    let no_topic = counts.discarded_for(Reason::NoTopic);
+    let in_memory = held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages;
+    let queued = accepted + counts.refused - no_topic;
+    let came = queued + no_topic + counts.recovered + counts.carried;
+    let is_at = in_memory + counts.disk.messages + counts.delivered + discarded_total;
+
+    let mut discarded = Map::new();
+    for reason in Reason::ALL {
+        discarded.insert(reason.name().into(), counts.discarded_for(reason).into());
+    }
+    discarded.insert("total".into(), discarded_total.into());
+
+    let mut file_publisher = json!({ "mesgCnt": counts.written, "errorCnt": counts.file_errors.count });
+    set_last_error(&mut file_publisher, &counts.file_errors);
+    set_time(&mut file_publisher, "lastReset", counts.last_reset);
+
+    let mut all = json!({
+        "queueCnt": queued,
+        "curQueuedCnt": in_memory,
+        "sentCnt": counts.delivered,
+        "errorCnt": counts.errors.count,
+        "backgroundRetries": counts.background_retries,
+        "filePublisher": file_publisher,
+        "kafkaReady": counts.state == State::Publishing,
+        "kafkaPending": counts.state == State::Connecting,
+        "backgroundRetrying": counts.state == State::FallingBack,
+        "state": counts.state.name(),
+        "stateChangeCnt": counts.state_changes,
+        "discardedCnt": discarded,
+        "spilledCnt": counts.spilled,
+        "recoveredCnt": counts.recovered,
+        "carriedCnt": counts.carried,
+        "queuedBytes": held.bytes + counts.worker.bytes,
+        "inFlightCnt": counts.flight.messages,
+        "inFlightBytes": counts.flight.bytes,
+        "ackLatency": {
+            "count": latency.count,
+            "p50": latency.p50,
+            "p99": latency.p99,
+            "max": latency.max,
+        },
+        "fallback": {
+            "directory": directory,
+            "files": counts.files.files,
+            "messages": counts.disk.messages,
+            "bytes": counts.files.bytes,
+            "pendingCnt": counts.writer.messages,
+        },
+        "unaccountedCnt": came as i64 - is_at as i64,
+    });
+    set_last_error(&mut all, &counts.errors);
+    set_time(&mut all, "lastReset", counts.last_reset);
+    all
+}
+
+fn set_last_error(object: &mut Value, errors: &Errors) {
+    if let Some((time, text)) = &errors.last {
+        object["lastError"] = text.as_str().into();
+        set_time(object, "lastErrorTs", Some(*time));
+    }
+}
+
+/// As `Date.prototype.toUTCString` writes it.
+fn set_time(object: &mut Value, name: &str, time: Option<SystemTime>) {
+    if let Some(time) = time {
+        object[name] = httpdate::fmt_http_date(time).into();
+    }
+}

@@ -1,0 +1,1 @@
+//! `MockCluster`: Kafka embedded, for the demo and for tests without Docker and without a JVM.

@@ -1,0 +1,100 @@
+//! `end()`, and the end of the process or of its JS environment.
+
+use std::time::{Duration, Instant};
+
+use tracing::{debug, warn};
+
+use super::{AfterPurge, Settle, Worker};
+use crate::kafka::flush;
+use crate::statistics::State;
+
+/// How long a process that ends without `end()` is held up for Kafka's acknowledgements.
+pub(super) const EXIT_FLUSH: Duration = Duration::from_millis(500);
+
+/// An end that has begun. The inbox is closed already.
+pub(super) struct Ending {
+    settles: Vec<Settle>,
+    /// What is not acknowledged by then goes to file.
+    deadline: Option<Instant>,
+    flushing: bool,
+    /// The writer was told to close.
+    closing: bool,
+}
+
+impl Worker {
+    pub(super) fn begin_end(&mut self, settle: Option<Settle>, patience: Option<Duration>) {
+        self.shared.inbox.close();
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        let ending = self.ending.get_or_insert(Ending { settles: Vec::new(), deadline, flushing: false, closing: false });
+        // The more impatient one counts.
+        ending.deadline = match (ending.deadline, deadline) {
+            (Some(earlier), Some(deadline)) => Some(earlier.min(deadline)),
+            (one, other) => one.or(other),
+        };
+        ending.settles.extend(settle);
+        for settle in self.init_waiters.drain(..) {
+            settle(Ok(()));
+        }
+    }
+
+    /// Past its deadline, an end sends everything to file.
+    pub(super) fn to_file_at_the_end(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.deadline.is_some_and(|deadline| deadline <= Instant::now()))
+    }
+
+    pub(super) fn check_ending(&mut self) {
+        let late = self.to_file_at_the_end();
+        if self.ending.is_none() || self.purging.is_some() {
+            return;
+        }
+        if late {
+            self.give_up_partitioning();
+        }
+        let waiting = !self.shared.inbox.held().is_zero()
+            || !self.held_back.is_empty()
+            || self.partitioning.as_ref().is_some_and(|stage| !stage.is_idle());
+        let in_flight = !self.in_flight.is_empty();
+        let Some(ending) = &mut self.ending else { return };
+        if in_flight && !ending.flushing {
+            // Sends what lingers.
+            ending.flushing = true;
+            let client = self.producer.client();
+            let patience = ending.deadline.map_or(Duration::from_secs(3600), |deadline| deadline.saturating_duration_since(Instant::now()));
+            tokio::task::spawn_blocking(move || flush(&client, patience));
+        }
+        if in_flight && late {
+            debug!("Kafka has not acknowledged everything in time: the rest goes to the fallback file");
+            self.purge(AfterPurge::WriteToFile);
+            return;
+        }
+        if waiting || in_flight {
+            return;
+        }
+        self.stop_probing();
+        self.finish();
+    }
+
+    /// Nothing is left in memory but what the writer has.
+    fn finish(&mut self) {
+        let Some(ending) = &mut self.ending else { return };
+        if !ending.closing {
+            ending.closing = true;
+            self.writer.close();
+        }
+        if !self.writer.has_ended() {
+            return;
+        }
+        self.writer.join();
+        let counts = self.shared.statistics.counts();
+        if counts.disk.messages > 0 {
+            warn!("ended with {} messages in fallback files in {}", counts.disk.messages, self.config.fallback.directory.display());
+        }
+        self.set_state(State::Ended);
+        crate::logging::flush_suppressed();
+        if let Some(ending) = self.ending.take() {
+            for settle in ending.settles {
+                settle(Ok(()));
+            }
+        }
+    }
+}

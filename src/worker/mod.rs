@@ -1,0 +1,414 @@
+//! The worker: the one thread that holds the producer and decides, for each message, Kafka or file.
+//!
+//! It does its work in turns: what was asked of it, what came back, what time has brought, what is
+//! in the inbox. Between two turns it naps for a millisecond while there is traffic, and sleeps
+//! until it is woken when there is none. Nothing in a turn blocks: what would (metadata requests,
+//! flushing, destroying a client) runs on a thread of its own and comes back as a [`Signal`].
+
+mod circuit;
+mod ending;
+mod in_flight;
+mod outcomes;
+mod partitioning;
+mod probing;
+mod routing;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::fallback::Writer;
+use crate::inbox::Inbox;
+use crate::kafka::{ClusterAnswer, Producer, Redirect, Tuning};
+use crate::message::{Batch, Reason, TopicId, Topics};
+use crate::options::Config;
+use crate::statistics::{Place, State, Statistics};
+
+use circuit::Circuits;
+use ending::Ending;
+use in_flight::InFlight;
+use outcomes::Returned;
+pub use partitioning::{Partition, PartitionInfo, PartitionJob, PartitionReply};
+use partitioning::Partitioning;
+use probing::Probing;
+
+/// A promise of the user's, to be settled once.
+pub type Settle = Box<dyn FnOnce(Result<(), String>) + Send>;
+
+/// How long the worker naps between two turns while there is traffic.
+const NAP: Duration = Duration::from_millis(1);
+/// Longest time between two turns: log storms end and time-outs are seen by then.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What the JS thread asks of the worker, beside taking messages.
+pub enum Command {
+    /// Settle when Kafka answers.
+    Init(Settle),
+    /// Settle when there is room in memory.
+    Drained(Settle),
+    /// Flush within the retry window, write the rest to file, settle.
+    End(Settle),
+    /// As `End`, quickly: the process or its JS environment is going away.
+    Exit,
+}
+
+/// What threads that may block report back.
+enum Signal {
+    Answer(Result<ClusterAnswer, String>),
+    Partitions(Result<Vec<(TopicId, Vec<PartitionInfo>)>, String>),
+    Partitioned { ticket: u64, partitions: Vec<Option<i32>>, failure: Option<String> },
+}
+
+/// The JS side, as the worker sees it.
+pub trait Host: Send {
+    /// Nothing is in memory any more: the event loop may end.
+    fn idle(&self);
+}
+
+/// What the JS thread and the worker share.
+pub struct Shared {
+    pub inbox: Arc<Inbox>,
+    pub statistics: Arc<Statistics>,
+    pub topics: Arc<Topics>,
+    pub log: tracing::Dispatch,
+    /// The JS side keeps its event loop alive and wants to hear of idleness.
+    pub holds_loop: AtomicBool,
+    commands: Mutex<VecDeque<Command>>,
+    ended: Mutex<bool>,
+    has_ended: Condvar,
+}
+
+impl Shared {
+    pub fn new(inbox: Arc<Inbox>, statistics: Arc<Statistics>, topics: Arc<Topics>, log: tracing::Dispatch) -> Self {
+        Shared {
+            inbox,
+            statistics,
+            topics,
+            log,
+            holds_loop: AtomicBool::new(false),
+            commands: Mutex::default(),
+            ended: Mutex::new(false),
+            has_ended: Condvar::new(),
+        }
+    }
+
+    /// Asks something of the worker. What is asked after its end is settled at once.
+    pub fn command(&self, command: Command) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if *ended {
+            drop(ended);
+            match command {
+                Command::Init(settle) | Command::Drained(settle) | Command::End(settle) => settle(Ok(())),
+                Command::Exit => {}
+            }
+            return;
+        }
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
+        drop(ended);
+        self.inbox.wake();
+    }
+
+    /// Blocks until the worker's thread is through, or for `timeout`. Returns whether it is.
+    pub fn wait_for_end(&self, timeout: Duration) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ended, _) = self
+            .has_ended
+            .wait_timeout_while(ended, timeout, |ended| !*ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        *ended
+    }
+
+    /// No message is in memory: all are on disk, delivered or discarded.
+    pub fn nothing_in_memory(&self) -> bool {
+        let (_, held, counts) = self.inbox.snapshot();
+        held.is_zero() && counts.worker.is_zero() && counts.flight.is_zero() && counts.writer.is_zero()
+    }
+
+    fn set_ended(&self) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.has_ended.notify_all();
+    }
+
+    fn take_commands(&self) -> VecDeque<Command> {
+        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What the worker is started with.
+pub struct Parts {
+    pub config: Config,
+    pub shared: Arc<Shared>,
+    pub producer: Producer,
+    pub writer: Writer,
+    pub redirect: Option<Arc<dyn Redirect>>,
+    pub partition: Option<Box<dyn Partition>>,
+    pub host: Box<dyn Host>,
+}
+
+pub struct Worker {
+    config: Config,
+    shared: Arc<Shared>,
+    state: State,
+    producer: Producer,
+    /// Sends one message at a time, to find out which one of a batch was too large.
+    solo: Option<Producer>,
+    tuning: Tuning,
+    redirect: Option<Arc<dyn Redirect>>,
+    writer: Writer,
+    host: Box<dyn Host>,
+    in_flight: InFlight,
+    circuits: Circuits,
+    probing: Probing,
+    partitioning: Option<Partitioning>,
+    /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up.
+    held_back: VecDeque<Batch>,
+    /// Handed back by librdkafka, until it is clear where to.
+    returned: Vec<Returned>,
+    /// Purging, until all is handed back or this is over.
+    purging: Option<Purge>,
+    /// When Kafka last gave any answer.
+    last_answer: Option<Instant>,
+    last_rebuild: Option<Instant>,
+    ending: Option<Ending>,
+    init_waiters: Vec<Settle>,
+    drained_waiters: Vec<Settle>,
+    told_idle: bool,
+    signals: Receiver<Signal>,
+    signal_sender: Sender<Signal>,
+    known_troubled: HashSet<String>,
+}
+
+/// Why everything is being taken back from librdkafka.
+struct Purge {
+    until: Instant,
+    then: AfterPurge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterPurge {
+    /// All of it goes to file.
+    WriteToFile,
+    /// The producer is replaced, and gets it again.
+    Rebuild,
+}
+
+impl Worker {
+    pub fn new(parts: Parts) -> Self {
+        let (signal_sender, signals) = channel();
+        Worker {
+            state: State::Created,
+            solo: None,
+            tuning: Tuning::Standard,
+            in_flight: InFlight::default(),
+            circuits: Circuits::new(parts.config.probe),
+            probing: Probing::default(),
+            partitioning: parts.partition.map(Partitioning::new),
+            held_back: VecDeque::new(),
+            returned: Vec::new(),
+            purging: None,
+            last_answer: None,
+            last_rebuild: None,
+            ending: None,
+            init_waiters: Vec::new(),
+            drained_waiters: Vec::new(),
+            told_idle: true,
+            signals,
+            signal_sender,
+            known_troubled: HashSet::new(),
+            config: parts.config,
+            shared: parts.shared,
+            producer: parts.producer,
+            writer: parts.writer,
+            redirect: parts.redirect,
+            host: parts.host,
+        }
+    }
+
+    /// Runs on a thread of its own until the publisher has ended.
+    pub fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let _log = tracing::dispatcher::set_default(&shared.log);
+        // Says so even if a turn panics, so that nobody waits for ever.
+        let ended = OnDrop(Some(|| shared.set_ended()));
+        match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => {
+                runtime.block_on(self.take_turns());
+                // What is still blocked in a call to a hung broker is not waited for.
+                runtime.shutdown_background();
+            }
+            Err(error) => tracing::error!(%error, "the worker could not start"),
+        }
+        drop(self);
+        drop(ended);
+        // Commands that came in between see `ended`, or are found here.
+        for command in shared.take_commands() {
+            shared.command(command);
+        }
+    }
+
+    async fn take_turns(&mut self) {
+        let mut last_tick = Instant::now();
+        loop {
+            let busy = self.turn();
+            if self.state == State::Ended {
+                return;
+            }
+            if last_tick.elapsed() > Duration::from_secs(1) {
+                crate::logging::flush_suppressed();
+                last_tick = Instant::now();
+            }
+            if busy {
+                tokio::time::sleep(NAP).await;
+            } else {
+                tokio::select! {
+                    () = self.shared.inbox.sleep() => {}
+                    () = tokio::time::sleep(self.until_next_turn()) => self.shared.inbox.awake(),
+                }
+            }
+        }
+    }
+
+    /// Something to wait for makes the worker look again soon; nothing, hardly ever.
+    fn until_next_turn(&self) -> Duration {
+        let idle = self.in_flight.is_empty()
+            && self.purging.is_none()
+            && self.ending.is_none()
+            && self.held_back.is_empty()
+            && self.partitioning.as_ref().is_none_or(Partitioning::is_idle);
+        if self.purging.is_some() || self.ending.is_some() {
+            return NAP * 5;
+        }
+        let until_probe = self.probing.next_in();
+        if idle { until_probe.min(TICK * 25) } else { until_probe.min(TICK / 4) }
+    }
+
+    /// Returns whether anything was done.
+    fn turn(&mut self) -> bool {
+        let mut busy = false;
+        for command in self.shared.take_commands() {
+            busy = true;
+            self.obey(command);
+        }
+        while let Ok(signal) = self.signals.try_recv() {
+            busy = true;
+            self.hear(signal);
+        }
+        busy |= self.poll_reports();
+        self.check_time();
+        busy |= self.route();
+        self.check_ending();
+        self.tell_waiters();
+        busy
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Init(settle) => {
+                if self.state == State::Publishing {
+                    settle(Ok(()));
+                } else {
+                    self.init_waiters.push(settle);
+                    self.connect();
+                }
+            }
+            Command::Drained(settle) => self.drained_waiters.push(settle),
+            Command::End(settle) => self.begin_end(Some(settle), self.config.retry_window),
+            Command::Exit => self.begin_end(None, Some(ending::EXIT_FLUSH)),
+        }
+    }
+
+    fn hear(&mut self, signal: Signal) {
+        match signal {
+            Signal::Answer(answer) => self.cluster_answered(answer),
+            Signal::Partitions(partitions) => self.partitions_are_known(partitions),
+            Signal::Partitioned { ticket, partitions, failure } => self.batch_is_partitioned(ticket, &partitions, failure),
+        }
+    }
+
+    /// From `Created`: the first `init()` or message.
+    fn connect(&mut self) {
+        if self.state == State::Created {
+            self.set_state(State::Connecting);
+            self.probing.begin(self.config.retry_window);
+        }
+    }
+
+    fn set_state(&mut self, state: State) {
+        self.state = state;
+        self.shared.statistics.set_state(state);
+    }
+
+    /// To `FallingBack`: Kafka is away. What librdkafka holds comes back and goes to file first.
+    fn fall_back(&mut self, why: &str) {
+        if !matches!(self.state, State::Created | State::Connecting | State::Publishing) {
+            return;
+        }
+        warn!("Kafka does not answer ({why}); messages go to {}", self.config.fallback.directory.display());
+        self.shared.statistics.error(format!("Kafka does not answer: {why}"));
+        self.set_state(State::FallingBack);
+        self.probing.schedule(self.config.probe);
+        self.purge(AfterPurge::WriteToFile);
+    }
+
+    /// Back to `Publishing`.
+    fn recover(&mut self) {
+        let was = self.state;
+        self.set_state(State::Publishing);
+        self.last_answer = Some(Instant::now());
+        match was {
+            State::FallingBack => info!("Kafka answers again; publishing"),
+            _ => info!("connected to Kafka; publishing"),
+        }
+        self.writer.seal();
+        for settle in self.init_waiters.drain(..) {
+            settle(Ok(()));
+        }
+    }
+
+    fn discard(&mut self, from: Place, reason: Reason, amount: crate::message::Amount, topic: TopicId, why: &str) {
+        let topic = self.shared.topics.name(topic);
+        tracing::error!(%topic, bytes = amount.bytes, "message discarded: {} ({why})", reason.sentence());
+        self.shared.statistics.errors(format!("discarded: {} ({why})", reason.sentence()), amount.messages);
+        self.shared.statistics.transfer(from, Place::Discarded(reason), amount);
+    }
+
+    /// Runs on a thread that may block; its result comes back as a signal.
+    fn ask(&self, work: impl FnOnce() -> Signal + Send + 'static) {
+        let (sender, inbox) = (self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
+        let log = self.shared.log.clone();
+        tokio::task::spawn_blocking(move || {
+            let _log = tracing::dispatcher::set_default(&log);
+            // Nobody listens any more after the end.
+            let _ = sender.send(work());
+            inbox.wake();
+        });
+    }
+
+    fn tell_waiters(&mut self) {
+        if !self.drained_waiters.is_empty() && (self.shared.inbox.is_drained() || self.state == State::Ended) {
+            for settle in self.drained_waiters.drain(..) {
+                settle(Ok(()));
+            }
+        }
+        if !self.told_idle && self.shared.holds_loop.load(Ordering::Acquire) && self.shared.nothing_in_memory() {
+            self.told_idle = true;
+            self.host.idle();
+        }
+    }
+
+}
+
+/// Calls its function when dropped.
+struct OnDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        if let Some(function) = self.0.take() {
+            function();
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What came back from librdkafka, and what follows from it.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::types::RDKafkaErrorCode;
+use tracing::{error, info, warn};
+
+use super::{AfterPurge, Purge, Worker};
+use crate::kafka::{Failure, Outcome, Producer, Reports, Tuning, classify};
+use crate::message::{Amount, Batch, Reason, Record, TopicId};
+use crate::statistics::{Place, State};
+
+/// Longest time that librdkafka is given to hand everything back.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A producer that fails for good again within this time is not replaced at once.
+const REBUILD_PAUSE: Duration = Duration::from_secs(10);
+
+/// A message that librdkafka handed back; still counted as [`Place::Flight`].
+pub(super) struct Returned {
+    sequence: u64,
+    record: Record,
+    bytes: Vec<u8>,
+    code: RDKafkaErrorCode,
+}
+
+impl Returned {
+    fn key(&self) -> &[u8] {
+        &self.bytes[..self.record.key_length as usize]
+    }
+
+    fn value(&self) -> &[u8] {
+        &self.bytes[self.record.key_length as usize..]
+    }
+
+    fn amount(&self) -> Amount {
+        Amount::of_one(self.bytes.len())
+    }
+}
+
+/// What one round of polling brought.
+#[derive(Default)]
+struct Collected {
+    delivered: Amount,
+    sequences: Vec<u64>,
+    latencies: Vec<u64>,
+    failed: Vec<Returned>,
+    errors: Vec<(RDKafkaErrorCode, String)>,
+}
+
+impl Reports for Collected {
+    fn delivered(&mut self, sequence: u64, bytes: usize, latency_us: u64) {
+        self.delivered.add(Amount::of_one(bytes));
+        self.sequences.push(sequence);
+        self.latencies.push(latency_us);
+    }
+
+    fn failed(&mut self, failure: Failure<'_>) {
+        self.failed.push(Returned {
+            sequence: failure.sequence,
+            record: Record {
+                topic: failure.topic,
+                partition: failure.partition,
+                key_length: failure.key.len() as u32,
+                value_length: failure.value.len() as u32,
+                timestamp: failure.timestamp,
+            },
+            bytes: [failure.key, failure.value].concat(),
+            code: failure.code,
+        });
+    }
+
+    fn error(&mut self, code: RDKafkaErrorCode, text: &str) {
+        self.errors.push((code, text.to_owned()));
+    }
+}
+
+impl Worker {
+    /// Serves delivery reports and errors. Returns whether there were any.
+    pub(super) fn poll_reports(&mut self) -> bool {
+        let mut collected = Collected::default();
+        let mut any = self.producer.poll(&mut collected);
+        if let Some(solo) = &self.solo {
+            let mut alone = Collected::default();
+            any |= solo.poll(&mut alone);
+            collected.delivered.add(alone.delivered);
+            collected.sequences.append(&mut alone.sequences);
+            collected.latencies.append(&mut alone.latencies);
+            for returned in alone.failed {
+                self.in_flight.done(returned.sequence);
+                if classify(returned.code) == Outcome::TooLarge {
+                    self.too_large(&returned);
+                } else {
+                    self.returned.push(returned);
+                }
+            }
+        }
+        self.delivered(&collected);
+        for (code, text) in collected.errors {
+            self.cluster_error(code, &text);
+        }
+        for returned in collected.failed {
+            self.in_flight.done(returned.sequence);
+            self.not_delivered(returned);
+        }
+        if self.purging.is_none() {
+            self.settle_returned();
+        }
+        any
+    }
+
+    fn delivered(&mut self, collected: &Collected) {
+        if collected.delivered.is_zero() {
+            return;
+        }
+        self.last_answer = Some(Instant::now());
+        self.shared.statistics.delivered(collected.delivered, &collected.latencies);
+        for sequence in &collected.sequences {
+            self.in_flight.done(*sequence);
+            if let Some(topic) = self.circuits.delivered(*sequence) {
+                info!("topic {} takes messages again", self.shared.topics.name(topic));
+                self.writer.seal();
+            }
+        }
+        if self.state == State::Connecting {
+            self.recover();
+        }
+        self.probing.succeeded();
+    }
+
+    /// One message failed. What has to wait for a decision is kept in `returned`.
+    fn not_delivered(&mut self, returned: Returned) {
+        match classify(returned.code) {
+            Outcome::Refused => self.refused(&returned),
+            // Larger than a batch, it can only have been alone in its own.
+            Outcome::TooLarge if returned.bytes.len() as u64 > self.config.kafka.batch_size => self.too_large(&returned),
+            Outcome::TooLarge => self.send_alone(returned),
+            Outcome::Topic => {
+                self.topic_is_troubled(returned.record.topic, returned.code);
+                self.returned.push(returned);
+            }
+            Outcome::Cluster => {
+                if self.was_answered_lately() {
+                    self.topic_is_troubled(returned.record.topic, returned.code);
+                } else {
+                    self.inquire();
+                }
+                self.returned.push(returned);
+            }
+            Outcome::Fatal => {
+                self.returned.push(returned);
+                self.rebuild();
+            }
+            Outcome::Purged => self.returned.push(returned),
+        }
+    }
+
+    fn refused(&mut self, returned: &Returned) {
+        let why = returned.code.to_string();
+        self.discard(Place::Flight, Reason::Refused, returned.amount(), returned.record.topic, &why);
+    }
+
+    fn too_large(&mut self, returned: &Returned) {
+        let why = returned.code.to_string();
+        self.discard(Place::Flight, Reason::TooLarge, returned.amount(), returned.record.topic, &why);
+    }
+
+    /// A batch was too large; which of its messages is at fault shows when each goes alone.
+    fn send_alone(&mut self, returned: Returned) {
+        if self.solo.is_none() {
+            let made = Producer::new(
+                &self.config.kafka,
+                Tuning::Solo,
+                self.redirect.clone(),
+                std::sync::Arc::clone(&self.shared.inbox),
+            );
+            match made {
+                Ok(solo) => self.solo = Some(solo),
+                Err(error) => error!(%error, "messages of a batch that was too large go to the fallback file"),
+            }
+        }
+        let sequence = self.in_flight.next_sequence();
+        let topics = &self.shared.topics;
+        let topic = returned.record.topic;
+        let sent = self.solo.as_mut().map(|solo| {
+            solo.produce(&returned.record, || topics.name(topic), returned.key(), returned.value(), sequence)
+        });
+        match sent {
+            Some(Ok(())) => self.in_flight.sent(Instant::now()),
+            Some(Err(RDKafkaErrorCode::MessageSizeTooLarge)) => self.too_large(&returned),
+            _ => self.returned.push(returned),
+        }
+    }
+
+    fn cluster_error(&mut self, code: RDKafkaErrorCode, text: &str) {
+        self.shared.statistics.error(format!("{code}: {text}"));
+        let refuses_idempotence = matches!(
+            code,
+            RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::UnsupportedFeature
+                | RDKafkaErrorCode::UnsupportedVersion
+        );
+        if refuses_idempotence && self.tuning == Tuning::Standard && self.config.kafka.idempotent {
+            info!("the cluster takes no idempotent producer ({text}); going on with an ordinary one, one request at a time");
+            self.tuning = Tuning::Plain;
+            self.rebuild();
+        } else if code == RDKafkaErrorCode::Fatal {
+            self.rebuild();
+        } else {
+            warn!("Kafka: {text}");
+        }
+    }
+
+    /// Takes everything back from librdkafka.
+    pub(super) fn purge(&mut self, then: AfterPurge) {
+        self.producer.purge();
+        if let Some(solo) = &self.solo {
+            solo.purge();
+        }
+        self.circuits.abandon_trials(Instant::now());
+        self.purging = Some(Purge { until: Instant::now() + PURGE_TIMEOUT, then });
+        self.stop_deciding();
+        self.give_up_partitioning();
+    }
+
+    /// The producer is of no use any more: a new one gets what this one has.
+    pub(super) fn rebuild(&mut self) {
+        if self.purging.is_some() {
+            return;
+        }
+        if let Some((code, text)) = self.producer.fatal_error() {
+            warn!("librdkafka gave up ({code}: {text}); the producer is made anew");
+            self.shared.statistics.error(format!("{code}: {text}"));
+        }
+        if self.last_rebuild.is_some_and(|last| last.elapsed() < REBUILD_PAUSE) {
+            self.fall_back("the producer failed again");
+            return;
+        }
+        self.purge(AfterPurge::Rebuild);
+    }
+
+    pub(super) fn check_purge(&mut self) {
+        let Some(Purge { until, then }) = self.purging else { return };
+        if !self.in_flight.is_empty() && Instant::now() < until {
+            return;
+        }
+        self.purging = None;
+        if then == AfterPurge::Rebuild && !self.replace_producer() {
+            self.fall_back("no producer could be made");
+            return;
+        }
+        if then == AfterPurge::Rebuild && matches!(self.state, State::Connecting | State::Publishing) {
+            let batch = self.batch_of_returned();
+            self.shared.statistics.transfer(Place::Flight, Place::Worker, batch.remaining());
+            self.held_back.push_front(batch);
+        } else {
+            self.settle_returned();
+        }
+    }
+
+    /// Returns whether there is a new one.
+    pub(super) fn replace_producer(&mut self) -> bool {
+        self.last_rebuild = Some(Instant::now());
+        let inbox = std::sync::Arc::clone(&self.shared.inbox);
+        match Producer::new(&self.config.kafka, self.tuning, self.redirect.clone(), inbox) {
+            Ok(producer) => {
+                let old = std::mem::replace(&mut self.producer, producer);
+                // Destroying a client waits for its threads.
+                tokio::task::spawn_blocking(move || drop(old));
+                true
+            }
+            Err(error) => {
+                error!(%error, "the producer could not be made anew");
+                self.shared.statistics.error(error.to_string());
+                false
+            }
+        }
+    }
+
+    /// What was handed back goes to file, in the order in which it was queued.
+    fn settle_returned(&mut self) {
+        if self.returned.is_empty() || self.is_deciding() {
+            return;
+        }
+        let batch = self.batch_of_returned();
+        self.writer.append(batch, Place::Flight);
+    }
+
+    fn batch_of_returned(&mut self) -> Batch {
+        self.returned.sort_by_key(|returned| returned.sequence);
+        let mut batch = Batch::default();
+        for returned in self.returned.drain(..) {
+            batch.push(returned.record, returned.key(), returned.value());
+        }
+        batch
+    }
+
+    pub(super) fn returned_topics(&self) -> Vec<(TopicId, RDKafkaErrorCode)> {
+        let mut topics: Vec<(TopicId, RDKafkaErrorCode)> = Vec::new();
+        for returned in &self.returned {
+            if !topics.iter().any(|(topic, _)| *topic == returned.record.topic) {
+                topics.push((returned.record.topic, returned.code));
+            }
+        }
+        topics
+    }
+}

@@ -1,0 +1,269 @@
+//! The custom partitioner: JavaScript, so it runs on the JS thread, with the topic's partitions as
+//! Kafka has them. One batch at a time, so that order is kept; meanwhile the inbox fills.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::Client;
+use tracing::{debug, error, warn};
+
+use super::{Signal, Worker};
+use crate::kafka::Context;
+use crate::message::{ANY_PARTITION, Batch, TopicId, Topics};
+use crate::statistics::Place;
+
+/// How long a topic's partitions are believed: topics grow.
+const REFRESH: Duration = Duration::from_secs(60);
+/// Between two tries to learn a topic's partitions, and how long each waits.
+const RETRY: Duration = Duration::from_millis(200);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A partition, as the partitioner is shown it.
+#[derive(Clone, Debug)]
+pub struct PartitionInfo {
+    pub id: i32,
+    pub leader: i32,
+    pub replicas: Vec<i32>,
+    pub isr: Vec<i32>,
+}
+
+/// Messages of one topic, one after the other in the batch: their keys and values.
+pub struct PartitionJob {
+    pub topic: Arc<str>,
+    pub partitions: Vec<PartitionInfo>,
+    pub messages: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Takes a partition for each message, and the first failure's text.
+pub type PartitionReply = Box<dyn FnOnce(Vec<Option<i32>>, Option<String>) + Send>;
+
+/// The user's partitioner. It replies with one partition a message, `None` where it failed.
+pub trait Partition: Send {
+    fn ask(&self, jobs: Vec<PartitionJob>, reply: PartitionReply);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Nothing,
+    Partitions,
+    Partitioner,
+}
+
+pub(super) struct Partitioning {
+    partition: Box<dyn Partition>,
+    batch: Option<Batch>,
+    since: Instant,
+    waiting: Waiting,
+    retry_at: Option<Instant>,
+    known: HashMap<TopicId, (Instant, Vec<PartitionInfo>)>,
+    /// Which batch a reply is for; one that comes too late is for none.
+    ticket: u64,
+}
+
+/// What the batch needs next.
+pub(super) enum Stage {
+    Idle,
+    NeedsPartitions(Vec<(TopicId, Arc<str>)>),
+    NeedsPartitioner(u64, Vec<PartitionJob>),
+    Ready(Batch),
+}
+
+impl Partitioning {
+    pub(super) fn new(partition: Box<dyn Partition>) -> Self {
+        Partitioning {
+            partition,
+            batch: None,
+            since: Instant::now(),
+            waiting: Waiting::Nothing,
+            retry_at: None,
+            known: HashMap::new(),
+            ticket: 0,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.batch.is_none()
+    }
+
+    fn begin(&mut self, batch: Batch) {
+        self.batch = Some(batch);
+        self.since = Instant::now();
+        self.ticket += 1;
+    }
+
+    fn give_up(&mut self) -> Option<Batch> {
+        self.waiting = Waiting::Nothing;
+        self.retry_at = None;
+        self.ticket += 1;
+        self.batch.take()
+    }
+
+    fn next(&mut self, topics: &Topics) -> Stage {
+        let Some(batch) = &mut self.batch else { return Stage::Idle };
+        if self.waiting != Waiting::Nothing {
+            return Stage::Idle;
+        }
+        let records = batch.remaining_records();
+        if records.iter().all(|record| record.partition != ANY_PARTITION) {
+            return self.give_up().map_or(Stage::Idle, Stage::Ready);
+        }
+        let mut unknown: Vec<TopicId> = records
+            .iter()
+            .map(|record| record.topic)
+            .filter(|topic| self.known.get(topic).is_none_or(|(since, _)| since.elapsed() > REFRESH))
+            .collect();
+        unknown.sort_by_key(|topic| topic.0);
+        unknown.dedup();
+        if !unknown.is_empty() {
+            self.waiting = Waiting::Partitions;
+            return Stage::NeedsPartitions(unknown.into_iter().map(|topic| (topic, topics.name(topic))).collect());
+        }
+        self.waiting = Waiting::Partitioner;
+        Stage::NeedsPartitioner(self.ticket, self.jobs(topics))
+    }
+
+    fn jobs(&mut self, topics: &Topics) -> Vec<PartitionJob> {
+        let mut jobs: Vec<(TopicId, PartitionJob)> = Vec::new();
+        let Some(batch) = &self.batch else { return Vec::new() };
+        for (record, key, value) in batch.remaining_messages() {
+            let same = jobs.last().is_some_and(|(topic, _)| *topic == record.topic);
+            if !same {
+                let partitions = self.known.get(&record.topic).map_or_else(Vec::new, |(_, known)| known.clone());
+                jobs.push((record.topic, PartitionJob { topic: topics.name(record.topic), partitions, messages: Vec::new() }));
+            }
+            if let Some((_, job)) = jobs.last_mut() {
+                job.messages.push((key.to_vec(), value.to_vec()));
+            }
+        }
+        jobs.into_iter().map(|(_, job)| job).collect()
+    }
+}
+
+impl Worker {
+    /// Begins with a batch; with none in work before.
+    pub(super) fn partition(&mut self, batch: Batch) {
+        if let Some(stage) = &mut self.partitioning {
+            stage.begin(batch);
+            self.continue_partitioning();
+        }
+    }
+
+    fn continue_partitioning(&mut self) {
+        let Some(stage) = &mut self.partitioning else { return };
+        match stage.next(&self.shared.topics) {
+            Stage::Idle => {}
+            Stage::Ready(batch) => self.hand_over(batch),
+            Stage::NeedsPartitions(topics) => {
+                let client = self.producer.client();
+                self.ask(move || Signal::Partitions(fetch(&client, topics)));
+            }
+            Stage::NeedsPartitioner(ticket, jobs) => {
+                let (sender, inbox) = (self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
+                stage.partition.ask(
+                    jobs,
+                    Box::new(move |partitions, failure| {
+                        // Nobody listens any more after the end.
+                        let _ = sender.send(Signal::Partitioned { ticket, partitions, failure });
+                        inbox.wake();
+                    }),
+                );
+            }
+        }
+    }
+
+    pub(super) fn partitions_are_known(&mut self, partitions: Result<Vec<(TopicId, Vec<PartitionInfo>)>, String>) {
+        let Some(stage) = &mut self.partitioning else { return };
+        if stage.waiting == Waiting::Partitions {
+            stage.waiting = Waiting::Nothing;
+        }
+        match partitions {
+            Ok(partitions) => {
+                self.last_answer = Some(Instant::now());
+                for (topic, known) in partitions {
+                    stage.known.insert(topic, (Instant::now(), known));
+                }
+                self.continue_partitioning();
+            }
+            Err(why) => {
+                debug!("the partitions could not be learned: {why}");
+                stage.retry_at = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    pub(super) fn batch_is_partitioned(&mut self, ticket: u64, partitions: &[Option<i32>], failure: Option<String>) {
+        if let Some(failure) = failure {
+            error!("the partitioner failed ({failure}); the default one is used for those messages");
+            self.shared.statistics.error(format!("the partitioner failed: {failure}"));
+        }
+        let Some(stage) = &mut self.partitioning else { return };
+        if stage.ticket != ticket {
+            return;
+        }
+        let Some(mut batch) = stage.give_up() else { return };
+        for (record, partition) in batch.remaining_records().iter_mut().zip(partitions) {
+            record.partition = partition.unwrap_or(ANY_PARTITION);
+        }
+        self.hand_over(batch);
+    }
+
+    /// A batch that has waited for the whole retry window goes to file.
+    pub(super) fn check_partitioning(&mut self) {
+        let Some(stage) = &mut self.partitioning else { return };
+        if stage.retry_at.is_some_and(|at| at <= Instant::now()) {
+            stage.retry_at = None;
+            self.continue_partitioning();
+            return;
+        }
+        let overdue = self.config.retry_window.is_some_and(|window| stage.since.elapsed() >= window);
+        if stage.is_idle() || !overdue {
+            return;
+        }
+        let waited_for = stage.waiting;
+        if let Some(batch) = stage.give_up() {
+            if waited_for == Waiting::Partitioner {
+                warn!("the partitioner did not answer in time; messages go to the fallback file");
+            }
+            self.writer.append(batch, Place::Worker);
+        }
+        if waited_for != Waiting::Partitioner {
+            self.fall_back("no metadata");
+        }
+    }
+
+    /// What waits for the partitioner goes back to the head of the line.
+    pub(super) fn give_up_partitioning(&mut self) {
+        if let Some(batch) = self.partitioning.as_mut().and_then(Partitioning::give_up) {
+            self.held_back.push_front(batch);
+        }
+    }
+}
+
+/// Blocks: never on the worker's thread. A topic that Kafka does not know has no partitions, and
+/// librdkafka's own partitioner finds out.
+fn fetch(
+    client: &Client<Context>,
+    topics: Vec<(TopicId, Arc<str>)>,
+) -> Result<Vec<(TopicId, Vec<PartitionInfo>)>, String> {
+    let mut known = Vec::new();
+    for (id, name) in topics {
+        let metadata = client.fetch_metadata(Some(&name), METADATA_TIMEOUT).map_err(|error| error.to_string())?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == &*name);
+        let mut partitions: Vec<PartitionInfo> = topic.map_or_else(Vec::new, |topic| {
+            topic
+                .partitions()
+                .iter()
+                .map(|partition| PartitionInfo {
+                    id: partition.id(),
+                    leader: partition.leader(),
+                    replicas: partition.replicas().to_vec(),
+                    isr: partition.isr().to_vec(),
+                })
+                .collect()
+        });
+        partitions.sort_by_key(|partition| partition.id);
+        known.push((id, partitions));
+    }
+    Ok(known)
+}

@@ -1,0 +1,189 @@
+//! Finding out whether Kafka is there: by a metadata request, never by a synthetic message.
+
+use std::time::{Duration, Instant};
+
+use tracing::debug;
+
+use super::{Signal, Worker};
+use crate::kafka::{ClusterAnswer, ask_cluster};
+use crate::options::RetryPolicy;
+use crate::statistics::State;
+
+/// How long a background probe waits for an answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the inquiry waits that decides, when a message is overdue, between one topic's trouble
+/// and an outage. With the retry window and the purge it stays below the 5 s that are promised.
+const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The schedule of the probes. At most one request is under way.
+#[derive(Default)]
+pub(super) struct Probing {
+    next: Option<Instant>,
+    /// Before the first answer: when messages stop waiting for it.
+    give_up: Option<Instant>,
+    attempt: u32,
+    under_way: bool,
+    /// The answer decides what becomes of overdue messages.
+    deciding: bool,
+}
+
+impl Probing {
+    /// At once, for a publisher that has not been connected yet.
+    pub(super) fn begin(&mut self, window: Option<Duration>) {
+        self.next = Some(Instant::now());
+        self.give_up = window.map(|window| Instant::now() + window);
+    }
+
+    /// After the next delay.
+    pub(super) fn schedule(&mut self, policy: RetryPolicy) {
+        self.next = Some(Instant::now() + policy.delay(self.attempt));
+        self.attempt = self.attempt.saturating_add(1);
+    }
+
+    /// A message was delivered: the next outage begins with the shortest delay.
+    pub(super) fn succeeded(&mut self) {
+        self.attempt = 0;
+    }
+
+    pub(super) fn next_in(&self) -> Duration {
+        let in_far_future = Duration::from_secs(3600);
+        let until = |time: Option<Instant>| time.map_or(in_far_future, |time| time.saturating_duration_since(Instant::now()));
+        if self.under_way { until(self.give_up) } else { until(self.next).min(until(self.give_up)) }
+    }
+}
+
+impl Worker {
+    pub(super) fn check_time(&mut self) {
+        let now = Instant::now();
+        self.check_purge();
+        if self.probing.next.is_some_and(|next| next <= now) && !self.probing.under_way {
+            let timeout = if self.state == State::FallingBack { PROBE_TIMEOUT } else { INQUIRY_TIMEOUT };
+            self.probe(timeout);
+        }
+        if self.probing.give_up.is_some_and(|at| at <= now) {
+            self.probing.give_up = None;
+            // With messages on their way, those decide.
+            if self.state == State::Connecting && self.in_flight.is_empty() {
+                self.fall_back("no broker has answered yet");
+            }
+        }
+        self.check_overdue(now);
+        self.check_partitioning();
+    }
+
+    /// A message that has waited for the whole retry window.
+    fn check_overdue(&mut self, now: Instant) {
+        let Some(window) = self.config.retry_window else { return };
+        let overdue = self.in_flight.oldest().is_some_and(|oldest| now.duration_since(oldest) >= window);
+        if !overdue || self.purging.is_some() || !matches!(self.state, State::Connecting | State::Publishing) {
+            return;
+        }
+        if !self.was_answered_lately() {
+            self.inquire();
+        }
+        // Else it is one topic's trouble: librdkafka times its messages out.
+    }
+
+    /// Whether Kafka gave an answer so lately that it is not the cluster that is away.
+    pub(super) fn was_answered_lately(&self) -> bool {
+        let window = self.config.retry_window.unwrap_or(Duration::from_secs(60));
+        self.last_answer.is_some_and(|last| last.elapsed() < window / 2)
+    }
+
+    /// Asks the cluster, to tell an outage from one topic's trouble.
+    pub(super) fn inquire(&mut self) {
+        if self.probing.deciding || !matches!(self.state, State::Connecting | State::Publishing) {
+            return;
+        }
+        self.probing.deciding = true;
+        if !self.probing.under_way {
+            self.probe(INQUIRY_TIMEOUT);
+        }
+    }
+
+    /// Everything is being taken back: there is nothing to decide any more.
+    pub(super) fn stop_deciding(&mut self) {
+        self.probing.deciding = false;
+    }
+
+    /// No probe is begun any more.
+    pub(super) fn stop_probing(&mut self) {
+        self.probing.next = None;
+        self.probing.give_up = None;
+    }
+
+    pub(super) fn is_deciding(&self) -> bool {
+        self.probing.deciding
+    }
+
+    fn probe(&mut self, timeout: Duration) {
+        self.probing.under_way = true;
+        if self.state == State::FallingBack {
+            self.shared.statistics.background_retry();
+        }
+        let client = self.producer.client();
+        self.ask(move || Signal::Answer(ask_cluster(&client, timeout).map_err(|code| code.to_string())));
+    }
+
+    pub(super) fn cluster_answered(&mut self, answer: Result<ClusterAnswer, String>) {
+        self.probing.under_way = false;
+        self.probing.next = None;
+        let deciding = std::mem::take(&mut self.probing.deciding);
+        match answer {
+            Ok(answer) => {
+                self.last_answer = Some(Instant::now());
+                self.note_troubled(answer.troubled);
+                match self.state {
+                    State::Created | State::Connecting => {
+                        self.recover();
+                        if deciding {
+                            self.blame_topics();
+                        }
+                    }
+                    State::FallingBack if self.purging.is_none() => self.recover(),
+                    State::FallingBack => self.probing.next = Some(Instant::now()),
+                    State::Publishing if deciding => self.blame_topics(),
+                    State::Publishing | State::Ended => {}
+                }
+            }
+            Err(why) => {
+                debug!("no answer from Kafka: {why}");
+                self.shared.statistics.error(format!("no answer from Kafka: {why}"));
+                if deciding {
+                    self.fall_back(&why);
+                } else if matches!(self.state, State::Connecting | State::FallingBack) {
+                    self.give_up_init(&why);
+                    self.probing.schedule(self.config.probe);
+                }
+            }
+        }
+    }
+
+    /// The cluster answers, so what is overdue is its topics' trouble.
+    fn blame_topics(&mut self) {
+        for (topic, code) in self.returned_topics() {
+            self.topic_is_troubled(topic, code);
+        }
+    }
+
+    /// `retryOptions.retries`, if they are not for ever, end the waiting of `init()` only.
+    fn give_up_init(&mut self, why: &str) {
+        if self.config.probe.retries.is_none_or(|retries| self.probing.attempt < retries) {
+            return;
+        }
+        for settle in self.init_waiters.drain(..) {
+            settle(Err(format!(
+                "Kafka did not answer within retryOptions.retries ({why}); messages go to the fallback file, and Kafka is probed on"
+            )));
+        }
+    }
+
+    fn note_troubled(&mut self, troubled: Vec<String>) {
+        for topic in &troubled {
+            if !self.known_troubled.contains(topic) {
+                debug!("topic {topic} can't be written to now");
+            }
+        }
+        self.known_troubled = troubled.into_iter().collect();
+    }
+}

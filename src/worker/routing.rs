@@ -1,0 +1,162 @@
+//! From the inbox to Kafka or to file.
+
+use std::time::Instant;
+
+use rdkafka::types::RDKafkaErrorCode;
+use tracing::warn;
+
+use super::circuit::Way;
+use super::Worker;
+use crate::kafka::{Outcome, classify};
+use crate::message::{Amount, Batch, Reason, Record, TopicId};
+use crate::statistics::{Place, State};
+
+impl Worker {
+    /// Moves on what the inbox has. Returns whether there was anything to move.
+    pub(super) fn route(&mut self) -> bool {
+        let mut busy = false;
+        while self.purging.is_none() {
+            if self.state == State::FallingBack || self.to_file_at_the_end() {
+                let Some(batch) = self.next_batch() else { break };
+                self.writer.append(batch, Place::Worker);
+            } else if self.shared.statistics.flight().cost() >= self.shared.inbox.limits().flight {
+                if !self.spill() {
+                    break;
+                }
+            } else {
+                if self.partitioning.as_ref().is_some_and(|stage| !stage.is_idle()) {
+                    // Still with the partitioner, and so ahead of what is in the inbox.
+                    if !self.spill() {
+                        break;
+                    }
+                    busy = true;
+                    continue;
+                }
+                let Some(batch) = self.next_batch() else { break };
+                self.connect();
+                match self.partitioning {
+                    Some(_) => self.partition(batch),
+                    None => self.hand_over(batch),
+                }
+            }
+            busy = true;
+        }
+        busy
+    }
+
+    /// The oldest batch that was not handed on yet.
+    fn next_batch(&mut self) -> Option<Batch> {
+        if let Some(batch) = self.held_back.pop_front() {
+            return Some(batch);
+        }
+        let batch = self.shared.inbox.take()?;
+        self.told_idle = false;
+        Some(batch)
+    }
+
+    /// When librdkafka's share of the memory is used up and the inbox is too, its oldest batch goes
+    /// to file. Returns whether one did.
+    fn spill(&mut self) -> bool {
+        let inbox = &self.shared.inbox;
+        if inbox.held().cost() < inbox.limits().spill {
+            return false;
+        }
+        let Some(batch) = inbox.take() else { return false };
+        self.told_idle = false;
+        let messages = batch.remaining().messages;
+        warn!(messages, "memory is full: messages spill to the fallback file");
+        self.shared.statistics.spilled(messages);
+        self.writer.append(batch, Place::Worker);
+        true
+    }
+
+    /// Hands a batch to librdkafka, message by message, as far as there is room.
+    pub(super) fn hand_over(&mut self, mut batch: Batch) {
+        let now = Instant::now();
+        let room = self.shared.inbox.limits().flight.saturating_sub(self.shared.statistics.flight().cost());
+        let mut sent = Amount::default();
+        let mut to_file = Batch::default();
+        while let Some((record, key, value)) = batch.peek() {
+            if sent.cost() >= room && !sent.is_zero() {
+                break;
+            }
+            let size = Amount::of_one(key.len() + value.len());
+            let way = self.circuits.way(record.topic, now);
+            if way == Way::File {
+                to_file.push(*record, key, value);
+                batch.advance();
+                continue;
+            }
+            let sequence = self.in_flight.next_sequence();
+            let topics = &self.shared.topics;
+            let topic = record.topic;
+            match self.producer.produce(record, || topics.name(topic), key, value, sequence) {
+                Ok(()) => {
+                    self.in_flight.sent(now);
+                    if way == Way::Trial {
+                        self.circuits.begin_trial(topic, sequence);
+                    }
+                    sent.add(size);
+                    batch.advance();
+                }
+                Err(RDKafkaErrorCode::QueueFull) => break,
+                Err(code) => {
+                    let record = *record;
+                    match self.not_handed_over(record, size, code) {
+                        Handed::ToFile => to_file.push(record, key, value),
+                        Handed::Discarded => {}
+                        Handed::Later => break,
+                    }
+                    batch.advance();
+                }
+            }
+        }
+        self.shared.statistics.transfer(Place::Worker, Place::Flight, sent);
+        self.writer.append(to_file, Place::Worker);
+        if batch.is_empty() {
+            self.shared.inbox.recycle(batch);
+        } else {
+            self.held_back.push_front(batch);
+        }
+    }
+
+    /// Librdkafka refused a message at once.
+    fn not_handed_over(&mut self, record: Record, size: Amount, code: RDKafkaErrorCode) -> Handed {
+        match classify(code) {
+            Outcome::TooLarge => {
+                self.discard(Place::Worker, Reason::TooLarge, size, record.topic, "more than message.max.bytes");
+                Handed::Discarded
+            }
+            Outcome::Fatal => {
+                self.rebuild();
+                if self.purging.is_some() { Handed::Later } else { Handed::ToFile }
+            }
+            Outcome::Topic => {
+                self.topic_is_troubled(record.topic, code);
+                Handed::ToFile
+            }
+            Outcome::Refused | Outcome::Cluster | Outcome::Purged => {
+                warn!("librdkafka did not take a message: {code}; it goes to the fallback file");
+                self.shared.statistics.error(code.to_string());
+                Handed::ToFile
+            }
+        }
+    }
+
+    pub(super) fn topic_is_troubled(&mut self, topic: TopicId, code: RDKafkaErrorCode) {
+        let name = self.shared.topics.name(topic);
+        self.shared.statistics.error(format!("topic {name}: {code}"));
+        if self.circuits.trip(topic, Instant::now()) {
+            warn!("topic {name} takes no messages ({code}); they go to the fallback file, other topics flow on");
+        }
+    }
+}
+
+/// What became of a message that librdkafka refused at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handed {
+    Discarded,
+    ToFile,
+    /// It stays at the head of its batch.
+    Later,
+}
