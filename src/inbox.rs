@@ -140,7 +140,11 @@ impl Inbox {
         if wake {
             self.wake.notify_one();
         }
-        Ok(if nearly_full { Pushed::NearlyFull } else { Pushed::Room })
+        Ok(if nearly_full {
+            Pushed::NearlyFull
+        } else {
+            Pushed::Room
+        })
     }
 
     /// Takes the oldest chunk, now counted as being with the worker.
@@ -222,8 +226,15 @@ impl Inbox {
 
 impl State {
     fn begin_chunk(&mut self) {
-        let next = self.spare.pop().unwrap_or_else(|| Batch::with_capacity(CHUNK, CHUNK_RECORDS));
-        let next = if next.room() < CHUNK { Batch::with_capacity(CHUNK, CHUNK_RECORDS) } else { next };
+        let next = self
+            .spare
+            .pop()
+            .unwrap_or_else(|| Batch::with_capacity(CHUNK, CHUNK_RECORDS));
+        let next = if next.room() < CHUNK {
+            Batch::with_capacity(CHUNK, CHUNK_RECORDS)
+        } else {
+            next
+        };
         let full = std::mem::replace(&mut self.current, next);
         if !full.is_empty() {
             self.full.push_back(full);
@@ -259,7 +270,10 @@ mod tests {
         let inbox = inbox(64 << 20);
         let count = 10_000_u32;
         for i in 0..count {
-            assert_eq!(push(&inbox, format!("{i:0100}").as_bytes()), Ok(Pushed::Room));
+            assert_eq!(
+                push(&inbox, format!("{i:0100}").as_bytes()),
+                Ok(Pushed::Room)
+            );
         }
         let mut seen = 0;
         while let Some(mut batch) = inbox.take() {
@@ -300,7 +314,13 @@ mod tests {
         let inbox = inbox(100_000);
         assert_eq!(push(&inbox, &vec![b'x'; 200_000]), Err(Reason::TooLarge));
         assert_eq!(push(&inbox, b"small"), Ok(Pushed::Room));
-        assert_eq!(inbox.take().unwrap().remaining(), Amount { messages: 1, bytes: 6 });
+        assert_eq!(
+            inbox.take().unwrap().remaining(),
+            Amount {
+                messages: 1,
+                bytes: 6
+            }
+        );
     }
 
     #[test]
@@ -313,7 +333,10 @@ mod tests {
         assert_eq!(refused, Err(Reason::BadValue));
         push(&inbox, b"v").unwrap();
         let batch = inbox.take().unwrap();
-        assert_eq!(batch.peek().map(|(_, key, value)| (key, value)), Some((&b"k"[..], &b"v"[..])));
+        assert_eq!(
+            batch.peek().map(|(_, key, value)| (key, value)),
+            Some((&b"k"[..], &b"v"[..]))
+        );
     }
 
     #[test]

@@ -37,7 +37,10 @@ pub fn dispatcher(log_level: u8, sink: Box<dyn Sink>) -> Dispatch {
     };
     // Other libraries in this process are none of this publisher's business.
     let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), filter);
-    let storms = Storms { sink, kinds: Mutex::default() };
+    let storms = Storms {
+        sink,
+        kinds: Mutex::default(),
+    };
     Dispatch::new(tracing_subscriber::registry().with(SinkLayer { storms }.with_filter(own)))
 }
 
@@ -58,7 +61,8 @@ impl<S: Subscriber> Layer<S> for SinkLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
-        self.storms.line(*event.metadata().level(), &line.message, &line.fields);
+        self.storms
+            .line(*event.metadata().level(), &line.message, &line.fields);
     }
 }
 
@@ -97,7 +101,13 @@ struct Kind {
 
 impl Storms {
     fn line(&self, level: Level, message: &str, fields: &str) {
-        let kind = (level, message.chars().filter(|c| !c.is_ascii_digit()).collect::<String>());
+        let kind = (
+            level,
+            message
+                .chars()
+                .filter(|c| !c.is_ascii_digit())
+                .collect::<String>(),
+        );
         let text = format!("{message}{fields}");
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let suppressed = match kinds.get_mut(&kind) {
@@ -112,17 +122,27 @@ impl Storms {
             }
             None => {
                 if kinds.len() >= MAX_KINDS {
-                    kinds.retain(|_, known| known.shown.elapsed() < STORM_WINDOW || known.suppressed > 0);
+                    kinds.retain(|_, known| {
+                        known.shown.elapsed() < STORM_WINDOW || known.suppressed > 0
+                    });
                 }
                 if kinds.len() < MAX_KINDS {
-                    kinds.insert(kind, Kind { shown: Instant::now(), suppressed: 0, last: String::new() });
+                    kinds.insert(
+                        kind,
+                        Kind {
+                            shown: Instant::now(),
+                            suppressed: 0,
+                            last: String::new(),
+                        },
+                    );
                 }
                 0
             }
         };
         drop(kinds);
         if suppressed > 0 {
-            self.sink.line(level, &format!("{text} (and {suppressed} more like it)"));
+            self.sink
+                .line(level, &format!("{text} (and {suppressed} more like it)"));
         } else {
             self.sink.line(level, &text);
         }
@@ -134,12 +154,19 @@ impl Storms {
         for ((level, _), known) in kinds.iter_mut() {
             if known.suppressed > 0 && known.shown.elapsed() >= STORM_WINDOW {
                 known.shown = Instant::now();
-                lines.push((*level, std::mem::take(&mut known.last), std::mem::take(&mut known.suppressed)));
+                lines.push((
+                    *level,
+                    std::mem::take(&mut known.last),
+                    std::mem::take(&mut known.suppressed),
+                ));
             }
         }
         drop(kinds);
         for (level, text, suppressed) in lines {
-            self.sink.line(level, &format!("{text} ({suppressed} like it were not shown)"));
+            self.sink.line(
+                level,
+                &format!("{text} ({suppressed} like it were not shown)"),
+            );
         }
     }
 }
@@ -154,7 +181,10 @@ pub struct Stderr {
 impl Stderr {
     /// `debug` is the environment variable `DEBUG`.
     pub fn new(debug: &str) -> Self {
-        Stderr { info: is_enabled(debug, "kafka-publisher:info"), debug: is_enabled(debug, "kafka-publisher:debug") }
+        Stderr {
+            info: is_enabled(debug, "kafka-publisher:info"),
+            debug: is_enabled(debug, "kafka-publisher:debug"),
+        }
     }
 }
 
@@ -167,7 +197,10 @@ impl Sink for Stderr {
         };
         if shown {
             let time = humantime::format_rfc3339_millis(SystemTime::now());
-            eprintln!("{time} kafka-publisher:{} {text}", level_name(level).to_ascii_lowercase());
+            eprintln!(
+                "{time} kafka-publisher:{} {text}",
+                level_name(level).to_ascii_lowercase()
+            );
         }
     }
 }
@@ -185,7 +218,10 @@ pub fn level_name(level: Level) -> &'static str {
 
 fn is_enabled(debug: &str, namespace: &str) -> bool {
     let mut enabled = false;
-    for pattern in debug.split([',', ' ']).filter(|pattern| !pattern.is_empty()) {
+    for pattern in debug
+        .split([',', ' '])
+        .filter(|pattern| !pattern.is_empty())
+    {
         match pattern.strip_prefix('-') {
             Some(pattern) if matches(pattern, namespace) => return false,
             Some(_) => {}
@@ -200,7 +236,9 @@ fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((start, rest)) => text.strip_prefix(start).is_some_and(|text| {
-            (0..=text.len()).filter(|at| text.is_char_boundary(*at)).any(|at| matches(rest, &text[at..]))
+            (0..=text.len())
+                .filter(|at| text.is_char_boundary(*at))
+                .any(|at| matches(rest, &text[at..]))
         }),
     }
 }
@@ -234,7 +272,10 @@ mod tests {
             }
             tracing::warn!("something else");
         });
-        assert_eq!(lines, ["ERROR broker 0 is down topic=a", "WARN something else"]);
+        assert_eq!(
+            lines,
+            ["ERROR broker 0 is down topic=a", "WARN something else"]
+        );
     }
 
     #[test]
@@ -260,7 +301,11 @@ mod tests {
             ("*,-kafka-publisher:info", false),
             ("*:info", true),
         ] {
-            assert_eq!(is_enabled(debug, "kafka-publisher:info"), expected, "{debug:?}");
+            assert_eq!(
+                is_enabled(debug, "kafka-publisher:info"),
+                expected,
+                "{debug:?}"
+            );
         }
     }
 }

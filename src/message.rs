@@ -95,7 +95,10 @@ pub struct Amount {
 
 impl Amount {
     pub fn of_one(bytes: usize) -> Self {
-        Amount { messages: 1, bytes: bytes as u64 }
+        Amount {
+            messages: 1,
+            bytes: bytes as u64,
+        }
     }
 
     pub fn is_zero(self) -> bool {
@@ -146,7 +149,11 @@ pub struct Batch {
 
 impl Batch {
     pub fn with_capacity(bytes: usize, records: usize) -> Self {
-        Batch { bytes: Vec::with_capacity(bytes), records: Vec::with_capacity(records), ..Self::default() }
+        Batch {
+            bytes: Vec::with_capacity(bytes),
+            records: Vec::with_capacity(records),
+            ..Self::default()
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -184,7 +191,11 @@ impl Batch {
         let record = self.records.get(self.next)?;
         let key_end = self.next_offset + record.key_length as usize;
         let value_end = key_end + record.value_length as usize;
-        Some((record, &self.bytes[self.next_offset..key_end], &self.bytes[key_end..value_end]))
+        Some((
+            record,
+            &self.bytes[self.next_offset..key_end],
+            &self.bytes[key_end..value_end],
+        ))
     }
 
     /// Goes on to the message after the one that [`Batch::peek`] shows.
@@ -214,7 +225,11 @@ impl Batch {
         self.records[self.next..].iter().map(move |record| {
             let key_end = offset + record.key_length as usize;
             let value_end = key_end + record.value_length as usize;
-            let message = (record, &self.bytes[offset..key_end], &self.bytes[key_end..value_end]);
+            let message = (
+                record,
+                &self.bytes[offset..key_end],
+                &self.bytes[key_end..value_end],
+            );
             offset = value_end;
             message
         })
@@ -268,7 +283,9 @@ pub fn is_topic_name(name: &str) -> bool {
         && name.len() <= MAX_TOPIC_LENGTH
         && name != "."
         && name != ".."
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
 /// Milliseconds since the Unix epoch; negative before it.
@@ -284,7 +301,13 @@ mod tests {
     use super::*;
 
     fn record(topic: u32) -> Record {
-        Record { topic: TopicId(topic), partition: ANY_PARTITION, key_length: 0, value_length: 0, timestamp: 7 }
+        Record {
+            topic: TopicId(topic),
+            partition: ANY_PARTITION,
+            key_length: 0,
+            value_length: 0,
+            timestamp: 7,
+        }
     }
 
     #[test]
@@ -292,14 +315,26 @@ mod tests {
         let mut batch = Batch::default();
         batch.push(record(0), b"a", b"one");
         batch.push(record(1), b"", b"two");
-        assert_eq!(batch.remaining(), Amount { messages: 2, bytes: 7 });
+        assert_eq!(
+            batch.remaining(),
+            Amount {
+                messages: 2,
+                bytes: 7
+            }
+        );
 
         let (first, key, value) = batch.peek().unwrap();
         assert_eq!((first.topic.0, key, value), (0, &b"a"[..], &b"one"[..]));
         batch.advance();
         let (second, key, value) = batch.peek().unwrap();
         assert_eq!((second.topic.0, key, value), (1, &b""[..], &b"two"[..]));
-        assert_eq!(batch.remaining(), Amount { messages: 1, bytes: 3 });
+        assert_eq!(
+            batch.remaining(),
+            Amount {
+                messages: 1,
+                bytes: 3
+            }
+        );
         batch.advance();
         assert!(batch.is_empty());
         assert!(batch.peek().is_none());

@@ -10,7 +10,9 @@ use napi::bindgen_prelude::*;
 use napi::{Env, Property, sys};
 use napi_derive::napi;
 
-use crate::edge::bridge::{self, Bridge, Functions, Holds, JsHost, JsPartition, JsSink, RedirectFunction};
+use crate::edge::bridge::{
+    self, Bridge, Functions, Holds, JsHost, JsPartition, JsSink, RedirectFunction,
+};
 use crate::edge::json::Json;
 use crate::edge::queue::{self, Queue};
 use crate::edge::{exit, value};
@@ -41,14 +43,25 @@ impl KafkaPublisher {
     /// Throws an `Error` that names the option, what it got and what it takes, when an option is
     /// wrong. `options` is copied: later changes to it have no effect.
     #[napi(constructor)]
-    pub fn new(env: Env, #[napi(ts_arg_type = "KafkaPublisherOptions")] options: Unknown<'_>) -> Result<Self> {
-        let config = Config::read(&value::from_js(options)?, &|name| std::env::var(name).ok()).map_err(reason)?;
+    pub fn new(
+        env: Env,
+        #[napi(ts_arg_type = "KafkaPublisherOptions")] options: Unknown<'_>,
+    ) -> Result<Self> {
+        let config = Config::read(&value::from_js(options)?, &|name| std::env::var(name).ok())
+            .map_err(reason)?;
         let (functions, json) = prepare_host(&env, options)?;
-        let (has_logger, has_partitioner) = (functions.log.is_some(), functions.partition.is_some());
+        let (has_logger, has_partitioner) =
+            (functions.log.is_some(), functions.partition.is_some());
 
         let late = Arc::new(OnceLock::new());
         let holds: Holds = Rc::new(Cell::new(false));
-        let bridge = Bridge::new(&env, functions, config.client_id.clone(), Arc::clone(&late), Rc::clone(&holds))?;
+        let bridge = Bridge::new(
+            &env,
+            functions,
+            config.client_id.clone(),
+            Arc::clone(&late),
+            Rc::clone(&holds),
+        )?;
         let sink: Box<dyn logging::Sink> = if has_logger {
             Box::new(JsSink(Arc::clone(&bridge)))
         } else {
@@ -57,23 +70,39 @@ impl KafkaPublisher {
         let log = logging::dispatcher(config.log_level, sink);
 
         let statistics = Arc::new(Statistics::default());
-        let inbox = Arc::new(Inbox::new(Limits::new(config.max_buffered_bytes), Arc::clone(&statistics)));
+        let inbox = Arc::new(Inbox::new(
+            Limits::new(config.max_buffered_bytes),
+            Arc::clone(&statistics),
+        ));
         let topics = Arc::new(Topics::default());
-        let default_topic = config.default_topic.as_deref().map(|name| topics.intern(name));
-        let shared =
-            Arc::new(Shared::new(Arc::clone(&inbox), Arc::clone(&statistics), Arc::clone(&topics), log.clone()));
+        let default_topic = config
+            .default_topic
+            .as_deref()
+            .map(|name| topics.intern(name));
+        let shared = Arc::new(Shared::new(
+            Arc::clone(&inbox),
+            Arc::clone(&statistics),
+            Arc::clone(&topics),
+            log.clone(),
+        ));
         // The bridge was made first, because the logger needs it.
         let _ = late.set(Arc::downgrade(&shared));
 
         let redirect: Option<Arc<dyn Redirect>> = match &config.kafka.redirection {
             Redirection::None => None,
             Redirection::Map(map) => Some(Arc::new(map.clone())),
-            Redirection::Function => {
-                Some(Arc::new(RedirectFunction { bridge: Arc::clone(&bridge), last: Mutex::new(HashMap::new()) }))
-            }
+            Redirection::Function => Some(Arc::new(RedirectFunction {
+                bridge: Arc::clone(&bridge),
+                last: Mutex::new(HashMap::new()),
+            })),
         };
-        let producer =
-            Producer::new(&config.kafka, Tuning::Standard, redirect.clone(), Arc::clone(&inbox)).map_err(reason)?;
+        let producer = Producer::new(
+            &config.kafka,
+            Tuning::Standard,
+            redirect.clone(),
+            Arc::clone(&inbox),
+        )
+        .map_err(reason)?;
         let writer = Writer::start(
             config.fallback.clone(),
             config.key_encoding,
@@ -90,7 +119,12 @@ impl KafkaPublisher {
         });
 
         let directory = config.fallback.directory.display().to_string();
-        let queue = Queue::new(Arc::clone(&shared), json, config.key_encoding, default_topic);
+        let queue = Queue::new(
+            Arc::clone(&shared),
+            json,
+            config.key_encoding,
+            default_topic,
+        );
         exit::watch(&env, &shared)?;
         let worker = Worker::new(Parts {
             config,
@@ -101,8 +135,17 @@ impl KafkaPublisher {
             partition: has_partitioner.then(|| Box::new(JsPartition(Arc::clone(&bridge))) as _),
             host: Box::new(JsHost(Arc::clone(&bridge))),
         });
-        std::thread::Builder::new().name("kafka-publisher".into()).spawn(move || worker.run()).map_err(reason)?;
-        Ok(KafkaPublisher { shared, queue, bridge, holds, directory })
+        std::thread::Builder::new()
+            .name("kafka-publisher".into())
+            .spawn(move || worker.run())
+            .map_err(reason)?;
+        Ok(KafkaPublisher {
+            shared,
+            queue,
+            bridge,
+            holds,
+            directory,
+        })
     }
 
     /// Resolves when Kafka has answered for the first time.
@@ -135,13 +178,18 @@ impl KafkaPublisher {
     #[napi]
     pub fn queued(&self) -> f64 {
         let (_, held, counts) = self.shared.inbox.snapshot();
-        (held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages) as f64
+        (held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages)
+            as f64
     }
 
     /// All counts at one moment, as plain JSON.
     #[napi(ts_return_type = "KafkaPublisherStatistics")]
     pub fn get_statistics(&self) -> serde_json::Value {
-        report::statistics(&self.shared.inbox, self.shared.statistics.latency(), &self.directory)
+        report::statistics(
+            &self.shared.inbox,
+            self.shared.statistics.latency(),
+            &self.directory,
+        )
     }
 
     /// Sets all counters to zero. What is in memory and on disk stays counted.
@@ -152,12 +200,17 @@ impl KafkaPublisher {
 }
 
 impl KafkaPublisher {
-    fn promise(&self, env: &Env, command: impl FnOnce(Settle) -> Command) -> Result<Object<'static>> {
+    fn promise(
+        &self,
+        env: &Env,
+        command: impl FnOnce(Settle) -> Command,
+    ) -> Result<Object<'static>> {
         let (deferred, promise) = env.create_deferred::<(), fn(Env) -> Result<()>>()?;
-        self.shared.command(command(Box::new(move |result| match result {
-            Ok(()) => deferred.resolve(|_| Ok(())),
-            Err(reason) => deferred.reject(Error::from_reason(reason)),
-        })));
+        self.shared
+            .command(command(Box::new(move |result| match result {
+                Ok(()) => deferred.resolve(|_| Ok(())),
+                Err(reason) => deferred.reject(Error::from_reason(reason)),
+            })));
         // SAFETY: returned to JavaScript before this scope ends.
         Ok(Object::from_raw(env.raw(), napi::JsValue::raw(&promise)))
     }
@@ -197,22 +250,33 @@ fn prepare_host(env: &Env, options: Unknown<'_>) -> Result<(Functions, Json)> {
 }
 
 /// `queue(key, message, [topic])`.
-unsafe extern "C" fn queue_callback(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+unsafe extern "C" fn queue_callback(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
     let mut result = ptr::null_mut();
     // SAFETY: V8 has checked that `this` is an instance of the class, so what it wraps, if anything,
     // is a `KafkaPublisher`, alive as long as `this` is.
     unsafe {
-        let Some((this, arguments)) = queue::arguments(env, info) else { return result };
+        let Some((this, arguments)) = queue::arguments(env, info) else {
+            return result;
+        };
         let mut publisher = ptr::null_mut();
         let wrapped = sys::napi_unwrap(env, this, &mut publisher);
         let room = match publisher.cast::<KafkaPublisher>().as_ref() {
             Some(publisher) if wrapped == sys::Status::napi_ok => {
                 let newly_held = !publisher.holds.get();
-                publisher.bridge.hold_loop(env, &publisher.shared, &publisher.holds);
+                publisher
+                    .bridge
+                    .hold_loop(env, &publisher.shared, &publisher.holds);
                 let room = publisher.queue.push(env, &arguments);
                 if newly_held {
                     // Refused, it has nothing to wait for.
-                    publisher.bridge.release_if_idle(&Env::from_raw(env), &publisher.shared, &publisher.holds);
+                    publisher.bridge.release_if_idle(
+                        &Env::from_raw(env),
+                        &publisher.shared,
+                        &publisher.holds,
+                    );
                 }
                 room
             }

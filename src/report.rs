@@ -13,7 +13,8 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
     let (accepted, held, counts) = inbox.snapshot();
     let discarded_total = counts.discarded_total();
     let no_topic = counts.discarded_for(Reason::NoTopic);
-    let in_memory = held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages;
+    let in_memory =
+        held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages;
     let queued = accepted + counts.refused - no_topic;
     let came = queued + no_topic + counts.recovered + counts.carried;
     let is_at = in_memory + counts.disk.messages + counts.delivered + discarded_total;
@@ -24,7 +25,8 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
     }
     discarded.insert("total".into(), discarded_total.into());
 
-    let mut file_publisher = json!({ "mesgCnt": counts.written, "errorCnt": counts.file_errors.count });
+    let mut file_publisher =
+        json!({ "mesgCnt": counts.written, "errorCnt": counts.file_errors.count });
     set_last_error(&mut file_publisher, &counts.file_errors);
     set_time(&mut file_publisher, "lastReset", counts.last_reset);
 

@@ -55,25 +55,37 @@ unsafe impl Sync for Bridge {}
 pub type Holds = std::rc::Rc<Cell<bool>>;
 
 impl Bridge {
-    pub fn new(env: &Env, functions: Functions, client_id: String, shared: Arc<OnceLock<Weak<Shared>>>, holds: Holds) -> Result<Arc<Self>> {
+    pub fn new(
+        env: &Env,
+        functions: Functions,
+        client_id: String,
+        shared: Arc<OnceLock<Weak<Shared>>>,
+        holds: Holds,
+    ) -> Result<Arc<Self>> {
         let noop = env.create_function::<(), Unknown<'static>>("kafkaPublisher", noop)?;
         let raw = Arc::new(Mutex::new(RawHandle(ptr::null_mut())));
         let for_callback = Arc::clone(&raw);
-        let tsfn = noop.build_threadsafe_function::<Task>().weak::<true>().build_callback(move |context| {
-            let env = context.env;
-            match context.value {
-                Task::Idle => {
-                    if let Some(shared) = shared.get().and_then(Weak::upgrade) {
-                        let raw = for_callback.lock().unwrap_or_else(PoisonError::into_inner).0;
-                        release_if_idle(&env, raw, &shared, &holds);
+        let tsfn = noop
+            .build_threadsafe_function::<Task>()
+            .weak::<true>()
+            .build_callback(move |context| {
+                let env = context.env;
+                match context.value {
+                    Task::Idle => {
+                        if let Some(shared) = shared.get().and_then(Weak::upgrade) {
+                            let raw = for_callback
+                                .lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .0;
+                            release_if_idle(&env, raw, &shared, &holds);
+                        }
                     }
+                    Task::Log(level, text) => log(&env, &functions, level, &client_id, text),
+                    Task::Partition(jobs, reply) => partition(&env, &functions, jobs, reply),
+                    Task::Redirect(address, reply) => redirect(&env, &functions, address, &reply),
                 }
-                Task::Log(level, text) => log(&env, &functions, level, &client_id, text),
-                Task::Partition(jobs, reply) => partition(&env, &functions, jobs, reply),
-                Task::Redirect(address, reply) => redirect(&env, &functions, address, &reply),
-            }
-            Ok(())
-        })?;
+                Ok(())
+            })?;
         raw.lock().unwrap_or_else(PoisonError::into_inner).0 = tsfn.raw();
         let raw = tsfn.raw();
         Ok(Arc::new(Bridge { tsfn, raw }))
@@ -81,7 +93,9 @@ impl Bridge {
 
     /// Returns whether the task will be done, unless the environment ends before.
     fn call(&self, task: Task) -> bool {
-        self.tsfn.call(task, ThreadsafeFunctionCallMode::NonBlocking) == Status::Ok
+        self.tsfn
+            .call(task, ThreadsafeFunctionCallMode::NonBlocking)
+            == Status::Ok
     }
 
     /// Keeps the event loop alive until [`Host::idle`]. On the JS thread.
@@ -116,9 +130,17 @@ unsafe extern "C" fn noop(_: sys::napi_env, _: sys::napi_callback_info) -> sys::
 }
 
 fn log(env: &Env, functions: &Functions, level: Level, client_id: &str, text: String) {
-    let Some(function) = &functions.log else { return };
-    let arguments = (level_name(level).to_owned(), client_id.to_owned(), text.clone());
-    let called = function.borrow_back(env).and_then(|function| function.call(arguments.into()));
+    let Some(function) = &functions.log else {
+        return;
+    };
+    let arguments = (
+        level_name(level).to_owned(),
+        client_id.to_owned(),
+        text.clone(),
+    );
+    let called = function
+        .borrow_back(env)
+        .and_then(|function| function.call(arguments.into()));
     if let Err(error) = called {
         Stderr::new("").line(level, &text);
         Stderr::new("").line(Level::WARN, &format!("the logger threw: {}", error.reason));
@@ -137,15 +159,18 @@ fn partition(env: &Env, functions: &Functions, jobs: Vec<PartitionJob>, reply: P
         owed.insert(*next, reply);
         *next
     });
-    let called = functions.partition.as_ref().ok_or_else(|| Error::from_reason("there is no partitioner")).and_then(
-        |function| {
+    let called = functions
+        .partition
+        .as_ref()
+        .ok_or_else(|| Error::from_reason("there is no partitioner"))
+        .and_then(|function| {
             let jobs: Vec<serde_json::Value> = jobs.into_iter().map(job_to_json).collect();
             let jobs = env.to_js_value(&jobs)?;
             // SAFETY: used in this scope only; the type asks for 'static.
-            let jobs: Unknown<'static> = unsafe { Unknown::from_raw_unchecked(env.raw(), napi::JsValue::raw(&jobs)) };
+            let jobs: Unknown<'static> =
+                unsafe { Unknown::from_raw_unchecked(env.raw(), napi::JsValue::raw(&jobs)) };
             function.borrow_back(env)?.call((id, jobs).into())
-        },
-    );
+        });
     if let Err(error) = called
         && let Some(reply) = OWED.with_borrow_mut(|(_, owed)| owed.remove(&id))
     {
@@ -157,7 +182,12 @@ fn job_to_json(job: PartitionJob) -> serde_json::Value {
     let (keys, values): (Vec<_>, Vec<_>) = job
         .messages
         .iter()
-        .map(|(key, value)| (String::from_utf8_lossy(key).into_owned(), String::from_utf8_lossy(value).into_owned()))
+        .map(|(key, value)| {
+            (
+                String::from_utf8_lossy(key).into_owned(),
+                String::from_utf8_lossy(value).into_owned(),
+            )
+        })
         .unzip();
     let partitions: Vec<_> = job
         .partitions
@@ -183,7 +213,9 @@ pub fn reply_function(env: &Env) -> Result<Function<'_, (), Unknown<'static>>> {
 unsafe extern "C" fn reply(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: within this callback; the values are alive until it returns.
     unsafe {
-        let Some((_, [id, partitions, failure])) = super::queue::arguments(env, info) else { return ptr::null_mut() };
+        let Some((_, [id, partitions, failure])) = super::queue::arguments(env, info) else {
+            return ptr::null_mut();
+        };
         let read = || -> Result<(u32, Vec<Option<i32>>, Option<String>)> {
             Ok((
                 u32::from_napi_value(env, id)?,
@@ -206,7 +238,9 @@ fn redirect(env: &Env, functions: &Functions, address: Address, reply: &SyncSend
         .as_ref()
         .and_then(|function| {
             let function = function.borrow_back(env).ok()?;
-            let answer = function.call((address.host.clone(), u32::from(address.port)).into()).ok()?;
+            let answer = function
+                .call((address.host.clone(), u32::from(address.port)).into())
+                .ok()?;
             let host = answer.first()?.as_str()?.to_owned();
             let port = u16::try_from(answer.get(1)?.as_u64()?).ok()?;
             Some(Address { host, port })

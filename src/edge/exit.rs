@@ -25,7 +25,11 @@ struct Live {
 /// Remembers a publisher until it has ended.
 pub fn watch(env: &Env, shared: &Arc<Shared>) -> Result<()> {
     LIVE.with_borrow_mut(|live| {
-        live.publishers.retain(|publisher| publisher.upgrade().is_some_and(|shared| !shared.wait_for_end(Duration::ZERO)));
+        live.publishers.retain(|publisher| {
+            publisher
+                .upgrade()
+                .is_some_and(|shared| !shared.wait_for_end(Duration::ZERO))
+        });
         live.publishers.push(Arc::downgrade(shared));
         if !live.hooked {
             env.add_env_cleanup_hook((), |()| leave())?;
@@ -50,8 +54,13 @@ fn leave() {
         if !shared.wait_for_end(left) {
             tracing::dispatcher::with_default(&shared.log, || {
                 let (_, held, counts) = shared.inbox.snapshot();
-                let messages = held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages;
-                tracing::error!("the process ends with {messages} messages that could neither be published nor written");
+                let messages = held.messages
+                    + counts.worker.messages
+                    + counts.flight.messages
+                    + counts.writer.messages;
+                tracing::error!(
+                    "the process ends with {messages} messages that could neither be published nor written"
+                );
             });
         }
     }

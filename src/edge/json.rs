@@ -27,10 +27,24 @@ impl Json {
             let mut global = ptr::null_mut();
             check(sys::napi_get_global(raw, &mut global))?;
             let mut json = ptr::null_mut();
-            check(sys::napi_get_named_property(raw, global, c"JSON".as_ptr(), &mut json))?;
+            check(sys::napi_get_named_property(
+                raw,
+                global,
+                c"JSON".as_ptr(),
+                &mut json,
+            ))?;
             let mut stringify = ptr::null_mut();
-            check(sys::napi_get_named_property(raw, json, c"stringify".as_ptr(), &mut stringify))?;
-            Ok(Json { env: raw, stringify: reference(raw, stringify)?, stringify_safely: reference(raw, safely)? })
+            check(sys::napi_get_named_property(
+                raw,
+                json,
+                c"stringify".as_ptr(),
+                &mut stringify,
+            ))?;
+            Ok(Json {
+                env: raw,
+                stringify: reference(raw, stringify)?,
+                stringify_safely: reference(raw, safely)?,
+            })
         }
     }
 
@@ -39,7 +53,10 @@ impl Json {
     /// # Safety
     /// On the JS thread, with `value` alive. Runs the user's code (`toJSON`, getters).
     pub unsafe fn text(&self, value: sys::napi_value) -> Text {
-        unsafe { self.call(self.stringify, value).or_else(|_| self.call(self.stringify_safely, value)) }
+        unsafe {
+            self.call(self.stringify, value)
+                .or_else(|_| self.call(self.stringify_safely, value))
+        }
     }
 
     unsafe fn call(&self, function: sys::napi_ref, value: sys::napi_value) -> Text {
@@ -53,7 +70,9 @@ impl Json {
                 return Err("JSON.stringify is gone".into());
             }
             // JSON.stringify does not look at `this`; the callee is a value at hand.
-            if sys::napi_call_function(env, callee, callee, 1, &value, &mut text) != sys::Status::napi_ok {
+            if sys::napi_call_function(env, callee, callee, 1, &value, &mut text)
+                != sys::Status::napi_ok
+            {
                 return Err(take_exception(env));
             }
             if sys::napi_typeof(env, text, &mut kind) != sys::Status::napi_ok
@@ -86,7 +105,9 @@ fn check(status: sys::napi_status) -> Result<()> {
     if status == sys::Status::napi_ok {
         Ok(())
     } else {
-        Err(Error::from_reason(format!("JSON.stringify could not be had (Node-API status {status})")))
+        Err(Error::from_reason(format!(
+            "JSON.stringify could not be had (Node-API status {status})"
+        )))
     }
 }
 
@@ -110,14 +131,21 @@ unsafe fn take_exception(env: sys::napi_env) -> String {
             return unknown();
         }
     }
-    String::from_utf8_lossy(&text).lines().next().map_or_else(unknown, str::to_owned)
+    String::from_utf8_lossy(&text)
+        .lines()
+        .next()
+        .map_or_else(unknown, str::to_owned)
 }
 
 /// Appends a JS string's UTF-8 bytes. Returns how many, or `None` when it is no string.
 ///
 /// # Safety
 /// On the JS thread, with `string` alive.
-pub unsafe fn append_utf8(env: sys::napi_env, string: sys::napi_value, bytes: &mut Vec<u8>) -> Option<usize> {
+pub unsafe fn append_utf8(
+    env: sys::napi_env,
+    string: sys::napi_value,
+    bytes: &mut Vec<u8>,
+) -> Option<usize> {
     /// A character that did not fit whole leaves up to 3 bytes and the NUL free.
     const SLACK: usize = 5;
     if bytes.capacity() - bytes.len() < 64 {
@@ -129,7 +157,9 @@ pub unsafe fn append_utf8(env: sys::napi_env, string: sys::napi_value, bytes: &m
     // SAFETY: at most `room` bytes, NUL included, are written behind the vector's length.
     unsafe {
         let to = bytes.as_mut_ptr().add(start).cast();
-        if sys::napi_get_value_string_utf8(env, string, to, room, &mut written) != sys::Status::napi_ok {
+        if sys::napi_get_value_string_utf8(env, string, to, room, &mut written)
+            != sys::Status::napi_ok
+        {
             return None;
         }
         if written + SLACK > room {
@@ -138,7 +168,9 @@ pub unsafe fn append_utf8(env: sys::napi_env, string: sys::napi_value, bytes: &m
             bytes.reserve(length + 1);
             room = bytes.capacity() - start;
             let to = bytes.as_mut_ptr().add(start).cast();
-            if sys::napi_get_value_string_utf8(env, string, to, room, &mut written) != sys::Status::napi_ok {
+            if sys::napi_get_value_string_utf8(env, string, to, room, &mut written)
+                != sys::Status::napi_ok
+            {
                 return None;
             }
         }

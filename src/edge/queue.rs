@@ -12,7 +12,9 @@ use napi::sys;
 
 use super::json::{Json, append_utf8};
 use crate::inbox::Pushed;
-use crate::message::{ANY_PARTITION, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms};
+use crate::message::{
+    ANY_PARTITION, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms,
+};
 use crate::options::KeyEncoding;
 use crate::worker::Shared;
 
@@ -38,8 +40,19 @@ struct Scratch {
 }
 
 impl Queue {
-    pub fn new(shared: Arc<Shared>, json: Json, encoding: KeyEncoding, default_topic: Option<TopicId>) -> Self {
-        Queue { shared, json, encoding, default_topic, scratch: RefCell::default() }
+    pub fn new(
+        shared: Arc<Shared>,
+        json: Json,
+        encoding: KeyEncoding,
+        default_topic: Option<TopicId>,
+    ) -> Self {
+        Queue {
+            shared,
+            json,
+            encoding,
+            default_topic,
+            scratch: RefCell::default(),
+        }
     }
 
     /// Accepts a message. Returns whether there is room for more.
@@ -103,12 +116,20 @@ impl Queue {
                 let scratch = &mut *scratch;
                 scratch.topic.clear();
                 unsafe { append_utf8(env, topic, &mut scratch.topic) };
-                if let Some(id) = scratch.last_topic_id.filter(|_| scratch.topic == scratch.last_topic) {
+                if let Some(id) = scratch
+                    .last_topic_id
+                    .filter(|_| scratch.topic == scratch.last_topic)
+                {
                     return Ok(id);
                 }
-                let name = std::str::from_utf8(&scratch.topic).ok().filter(|name| is_topic_name(name));
+                let name = std::str::from_utf8(&scratch.topic)
+                    .ok()
+                    .filter(|name| is_topic_name(name));
                 let Some(name) = name else {
-                    let shown: String = String::from_utf8_lossy(&scratch.topic).chars().take(MAX_TOPIC_LENGTH).collect();
+                    let shown: String = String::from_utf8_lossy(&scratch.topic)
+                        .chars()
+                        .take(MAX_TOPIC_LENGTH)
+                        .collect();
                     scratch.topic = Vec::new();
                     return Err((Reason::BadTopic, Some(format!("{shown:?}"))));
                 };
@@ -122,7 +143,12 @@ impl Queue {
     }
 
     /// The key's bytes as they will be on the wire.
-    unsafe fn key(&self, env: sys::napi_env, key: sys::napi_value, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
+    unsafe fn key(
+        &self,
+        env: sys::napi_env,
+        key: sys::napi_value,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
         let bad = |detail: String| (Reason::BadKey, Some(detail));
         unsafe {
             match type_of(env, key) {
@@ -156,7 +182,11 @@ impl Queue {
         Ok(())
     }
 
-    unsafe fn value(&self, env: sys::napi_env, value: sys::napi_value) -> Result<sys::napi_value, Refusal> {
+    unsafe fn value(
+        &self,
+        env: sys::napi_env,
+        value: sys::napi_value,
+    ) -> Result<sys::napi_value, Refusal> {
         match unsafe { type_of(env, value) } {
             sys::ValueType::napi_object => {
                 unsafe { self.json.text(value) }.map_err(|detail| (Reason::BadValue, Some(detail)))
@@ -177,7 +207,8 @@ impl Queue {
 /// Whether JSON text of this string is the string in quotes: nothing to escape, and no replacement
 /// character, which may stand for a lone surrogate that V8 escapes.
 fn is_plain(text: &[u8]) -> bool {
-    text.iter().all(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\' && *byte != 0xef)
+    text.iter()
+        .all(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\' && *byte != 0xef)
 }
 
 unsafe fn type_of(env: sys::napi_env, value: sys::napi_value) -> sys::napi_valuetype {
@@ -211,7 +242,15 @@ pub unsafe fn arguments(
     let mut values = [ptr::null_mut(); 3];
     let (mut count, mut this) = (values.len(), ptr::null_mut());
     // SAFETY: as many values as `count` says are written; missing ones become `undefined`.
-    let status =
-        unsafe { sys::napi_get_cb_info(env, info, &mut count, values.as_mut_ptr(), &mut this, ptr::null_mut()) };
+    let status = unsafe {
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &mut count,
+            values.as_mut_ptr(),
+            &mut this,
+            ptr::null_mut(),
+        )
+    };
     (status == sys::Status::napi_ok).then_some((this, values))
 }

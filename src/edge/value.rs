@@ -34,8 +34,13 @@ fn copy(value: Unknown<'_>, depth: usize) -> Result<Value> {
         ValueType::Object if depth == 0 => Value::Other("an object"),
         ValueType::Object if value.is_array()? => {
             let array: Array<'_> = unsafe { value.cast()? };
-            let items = (0..array.len()).filter_map(|index| array.get::<Unknown<'_>>(index).transpose());
-            Value::Array(items.map(|item| copy(item?, depth - 1)).collect::<Result<_>>()?)
+            let items =
+                (0..array.len()).filter_map(|index| array.get::<Unknown<'_>>(index).transpose());
+            Value::Array(
+                items
+                    .map(|item| copy(item?, depth - 1))
+                    .collect::<Result<_>>()?,
+            )
         }
         ValueType::Object => {
             let object: Object<'_> = unsafe { value.cast()? };

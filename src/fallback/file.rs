@@ -46,7 +46,13 @@ impl CurrentFile {
             tracing::debug!(path = %path.display(), %error, "the fallback file could not be locked");
         }
         sync_directory(directory);
-        Ok(CurrentFile { path, file, length: 0, amount: Amount::default(), synced: 0 })
+        Ok(CurrentFile {
+            path,
+            file,
+            length: 0,
+            amount: Amount::default(),
+            synced: 0,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -150,7 +156,10 @@ fn sync_directory(directory: &Path) {
 mod tests {
     use super::*;
 
-    const MODES: Modes = Modes { directory: 0o700, file: 0o600 };
+    const MODES: Modes = Modes {
+        directory: 0o700,
+        file: 0o600,
+    };
 
     #[test]
     #[cfg(unix)]

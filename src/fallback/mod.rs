@@ -18,8 +18,8 @@
 //! such a file is sealed. Lines are synced to the disk by the option `fallback.fsync`. A sync that
 //! fails seals its file: what the kernel says of it after that can't be relied on.
 
-pub mod record;
 mod file;
+pub mod record;
 mod writer;
 
 pub use writer::Writer;

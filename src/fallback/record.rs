@@ -7,7 +7,14 @@ use crate::options::KeyEncoding;
 ///
 /// Key and value are on the wire as they are here: JSON text, spliced in as it is. With
 /// `keyEncoding: 'raw'` the key on the wire is no JSON; the line has it as a JSON string and says so.
-pub fn append(line: &mut Vec<u8>, topic: &str, record: &Record, encoding: KeyEncoding, key: &[u8], value: &[u8]) {
+pub fn append(
+    line: &mut Vec<u8>,
+    topic: &str,
+    record: &Record,
+    encoding: KeyEncoding,
+    key: &[u8],
+    value: &[u8],
+) {
     line.extend_from_slice(b"{\"topic\":\"");
     line.extend_from_slice(topic.as_bytes());
     line.extend_from_slice(b"\",\"key\":");

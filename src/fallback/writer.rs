@@ -55,26 +55,33 @@ impl Writer {
         let counts = Arc::clone(&statistics);
         let closing = Arc::new(AtomicBool::new(false));
         let closes = Arc::clone(&closing);
-        let thread = thread::Builder::new().name("kafka-fallback".into()).spawn(move || {
-            let _log = tracing::dispatcher::set_default(&log);
-            WriterThread {
-                instance: uuid::Uuid::new_v4(),
-                sequence: 0,
-                current: None,
-                sealed: FileGauges::default(),
-                gave_up: false,
-                closing: closes,
-                last_sync: Instant::now(),
-                lines: Vec::new(),
-                config,
-                encoding,
-                topics,
-                inbox,
-                statistics: counts,
-            }
-            .run(&receiver);
-        })?;
-        Ok(Writer { jobs, closing, thread: Some(thread), statistics })
+        let thread = thread::Builder::new()
+            .name("kafka-fallback".into())
+            .spawn(move || {
+                let _log = tracing::dispatcher::set_default(&log);
+                WriterThread {
+                    instance: uuid::Uuid::new_v4(),
+                    sequence: 0,
+                    current: None,
+                    sealed: FileGauges::default(),
+                    gave_up: false,
+                    closing: closes,
+                    last_sync: Instant::now(),
+                    lines: Vec::new(),
+                    config,
+                    encoding,
+                    topics,
+                    inbox,
+                    statistics: counts,
+                }
+                .run(&receiver);
+            })?;
+        Ok(Writer {
+            jobs,
+            closing,
+            thread: Some(thread),
+            statistics,
+        })
     }
 
     /// Hands over messages that are now at `from`.
@@ -85,8 +92,15 @@ impl Writer {
         }
         self.statistics.transfer(from, Place::Writer, amount);
         if self.jobs.send(Job::Append(batch)).is_err() {
-            error!(messages = amount.messages, "the fallback writer has died; messages discarded");
-            self.statistics.transfer(Place::Writer, Place::Discarded(Reason::FallbackFailed), amount);
+            error!(
+                messages = amount.messages,
+                "the fallback writer has died; messages discarded"
+            );
+            self.statistics.transfer(
+                Place::Writer,
+                Place::Discarded(Reason::FallbackFailed),
+                amount,
+            );
         }
     }
 
@@ -188,7 +202,11 @@ impl WriterThread {
 
     /// Writes lines with all retries; what can't be written is logged, counted and discarded.
     fn write(&mut self, lines: &[u8], amount: Amount) {
-        let retries = if self.gave_up { 0 } else { self.config.retry.retries.unwrap_or(u32::MAX) };
+        let retries = if self.gave_up {
+            0
+        } else {
+            self.config.retry.retries.unwrap_or(u32::MAX)
+        };
         let mut attempt = 0;
         loop {
             let Err(error) = self.try_write(lines, amount) else {
@@ -201,7 +219,11 @@ impl WriterThread {
                 return;
             };
             self.statistics.file_error(error.clone());
-            let retries = if self.closing.load(Ordering::Relaxed) { retries.min(CLOSING_RETRIES) } else { retries };
+            let retries = if self.closing.load(Ordering::Relaxed) {
+                retries.min(CLOSING_RETRIES)
+            } else {
+                retries
+            };
             if attempt >= retries {
                 break;
             }
@@ -211,20 +233,32 @@ impl WriterThread {
         }
         self.gave_up = true;
         error!(messages = amount.messages, directory = %self.config.directory.display(), "messages discarded: the fallback file could not be written");
-        self.statistics.errors(format!("discarded: {}", Reason::FallbackFailed.sentence()), amount.messages);
-        self.statistics.transfer(Place::Writer, Place::Discarded(Reason::FallbackFailed), amount);
+        self.statistics.errors(
+            format!("discarded: {}", Reason::FallbackFailed.sentence()),
+            amount.messages,
+        );
+        self.statistics.transfer(
+            Place::Writer,
+            Place::Discarded(Reason::FallbackFailed),
+            amount,
+        );
     }
 
     fn try_write(&mut self, lines: &[u8], amount: Amount) -> Result<(), String> {
         self.check_in_place();
-        if self.current.as_ref().is_some_and(|file| file.length() + lines.len() as u64 > self.config.segment_bytes && file.length() > 0) {
+        if self.current.as_ref().is_some_and(|file| {
+            file.length() + lines.len() as u64 > self.config.segment_bytes && file.length() > 0
+        }) {
             self.seal();
         }
         let file = match &mut self.current {
             Some(file) => file,
             none => {
                 let path = next_path(&self.config.directory, self.instance, &mut self.sequence);
-                let modes = Modes { directory: self.config.directory_mode, file: self.config.file_mode };
+                let modes = Modes {
+                    directory: self.config.directory_mode,
+                    file: self.config.file_mode,
+                };
                 let file = CurrentFile::create(path.clone(), modes)
                     .map_err(|error| format!("cannot create {}: {error}", path.display()))?;
                 debug!(path = %path.display(), "fallback file begun");
@@ -234,7 +268,9 @@ impl WriterThread {
         let path = file.path().display().to_string();
         match file.append(lines, amount) {
             Ok(()) => {}
-            Err(error @ AppendError::Repaired(_)) => return Err(format!("cannot write {path}: {error}")),
+            Err(error @ AppendError::Repaired(_)) => {
+                return Err(format!("cannot write {path}: {error}"));
+            }
             Err(error @ AppendError::Torn { .. }) => {
                 self.seal();
                 return Err(format!("cannot write {path}: {error}"));
@@ -257,21 +293,26 @@ impl WriterThread {
                 return;
             }
             error!(path = %file.path().display(), messages = amount.messages, "the fallback file was removed; its messages are lost");
-            self.statistics.file_error(format!("{} was removed", file.path().display()));
-            self.statistics.transfer(Place::Disk, Place::Discarded(Reason::FileRemoved), amount);
+            self.statistics
+                .file_error(format!("{} was removed", file.path().display()));
+            self.statistics
+                .transfer(Place::Disk, Place::Discarded(Reason::FileRemoved), amount);
             self.gauge();
         }
     }
 
     fn sync(&mut self) {
         self.last_sync = Instant::now();
-        let Some(file) = &mut self.current else { return };
+        let Some(file) = &mut self.current else {
+            return;
+        };
         if file.is_synced() {
             return;
         }
         if let Err(error) = file.sync() {
             error!(path = %file.path().display(), %error, "the fallback file could not be synced; going on in a new one");
-            self.statistics.file_error(format!("cannot sync {}: {error}", file.path().display()));
+            self.statistics
+                .file_error(format!("cannot sync {}: {error}", file.path().display()));
             self.seal_unsynced();
         }
     }
@@ -284,7 +325,9 @@ impl WriterThread {
     }
 
     fn seal_unsynced(&mut self) {
-        let Some(file) = self.current.take() else { return };
+        let Some(file) = self.current.take() else {
+            return;
+        };
         debug!(path = %file.path().display(), messages = file.amount().messages, "fallback file sealed");
         let length = file.length();
         if !file.remove_if_empty() {

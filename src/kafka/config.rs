@@ -42,18 +42,30 @@ const ORDERING: [&str; 8] = [
     "queuing.strategy",
 ];
 
-pub fn client(config: &KafkaConfig, tuning: Tuning, context: Context) -> Result<Client<Context>, ConfigError> {
+pub fn client(
+    config: &KafkaConfig,
+    tuning: Tuning,
+    context: Context,
+) -> Result<Client<Context>, ConfigError> {
     let mut empty = ClientConfig::new();
     // Lines go to `tracing`, which filters them; more are only made when `debug` asks for them.
     empty.set_log_level(RDKafkaLogLevel::Info);
     if config.user_properties.iter().any(|name| name == "debug") {
         empty.set_log_level(RDKafkaLogLevel::Debug);
     }
-    let native = empty.create_native_config().map_err(|error| ConfigError::Client(error.to_string()))?;
+    let native = empty
+        .create_native_config()
+        .map_err(|error| ConfigError::Client(error.to_string()))?;
     let conf = native.ptr();
 
-    let ordering_is_the_users = config.user_properties.iter().any(|name| ORDERING.contains(&name.as_str()));
-    let retried = config.properties.iter().any(|(name, value)| name == "retries" && value != "0");
+    let ordering_is_the_users = config
+        .user_properties
+        .iter()
+        .any(|name| ORDERING.contains(&name.as_str()));
+    let retried = config
+        .properties
+        .iter()
+        .any(|(name, value)| name == "retries" && value != "0");
     if !ordering_is_the_users {
         if config.idempotent && tuning != Tuning::Plain {
             set(conf, "enable.idempotence", "true")?;
@@ -69,11 +81,15 @@ pub fn client(config: &KafkaConfig, tuning: Tuning, context: Context) -> Result<
         set(conf, "linger.ms", "0")?;
     }
     let oauth = config.properties.iter().any(|(name, value)| {
-        matches!(name.as_str(), "sasl.mechanisms" | "sasl.mechanism") && value.eq_ignore_ascii_case("OAUTHBEARER")
+        matches!(name.as_str(), "sasl.mechanisms" | "sasl.mechanism")
+            && value.eq_ignore_ascii_case("OAUTHBEARER")
     });
     // SAFETY: the configuration is valid; librdkafka takes it over in `Client::new`.
     unsafe {
-        rd::rd_kafka_conf_set_events(conf, rd::RD_KAFKA_EVENT_DR | rd::RD_KAFKA_EVENT_ERROR | rd::RD_KAFKA_EVENT_LOG);
+        rd::rd_kafka_conf_set_events(
+            conf,
+            rd::RD_KAFKA_EVENT_DR | rd::RD_KAFKA_EVENT_ERROR | rd::RD_KAFKA_EVENT_LOG,
+        );
         if oauth {
             rd::rd_kafka_conf_enable_sasl_queue(conf, 1);
         }
@@ -97,13 +113,24 @@ pub fn client(config: &KafkaConfig, tuning: Tuning, context: Context) -> Result<
 }
 
 fn set(conf: *mut rd::rd_kafka_conf_t, name: &str, value: &str) -> Result<(), ConfigError> {
-    let error = |problem: String| ConfigError::Property { name: name.to_owned(), problem };
-    let c_string = |text: &str| CString::new(text).map_err(|_| error("it contains a NUL byte".into()));
+    let error = |problem: String| ConfigError::Property {
+        name: name.to_owned(),
+        problem,
+    };
+    let c_string =
+        |text: &str| CString::new(text).map_err(|_| error("it contains a NUL byte".into()));
     let (c_name, c_value) = (c_string(name)?, c_string(value)?);
     let mut text = [0 as c_char; 512];
     // SAFETY: all pointers are valid for the call; at most `len` bytes are written, NUL included.
-    let result =
-        unsafe { rd::rd_kafka_conf_set(conf, c_name.as_ptr(), c_value.as_ptr(), text.as_mut_ptr(), text.len()) };
+    let result = unsafe {
+        rd::rd_kafka_conf_set(
+            conf,
+            c_name.as_ptr(),
+            c_value.as_ptr(),
+            text.as_mut_ptr(),
+            text.len(),
+        )
+    };
     if result == RDKafkaConfRes::RD_KAFKA_CONF_OK {
         return Ok(());
     }

@@ -97,10 +97,20 @@ impl Producer {
         // opaque is kept alive by `_inbox` until the callback is taken out there.
         let queue = unsafe {
             let queue = rd::rd_kafka_queue_get_main(client.native_ptr());
-            rd::rd_kafka_queue_cb_event_enable(queue, Some(wake), Arc::as_ptr(&inbox).cast_mut().cast());
+            rd::rd_kafka_queue_cb_event_enable(
+                queue,
+                Some(wake),
+                Arc::as_ptr(&inbox).cast_mut().cast(),
+            );
             queue
         };
-        Ok(Producer { client, queue, topics: Vec::new(), ids: HashMap::new(), _inbox: inbox })
+        Ok(Producer {
+            client,
+            queue,
+            topics: Vec::new(),
+            ids: HashMap::new(),
+            _inbox: inbox,
+        })
     }
 
     pub fn client(&self) -> Arc<Client<Context>> {
@@ -130,7 +140,11 @@ impl Producer {
                 sequence as *mut c_void,
             )
         };
-        if status == 0 { Ok(()) } else { Err(unsafe { rd::rd_kafka_last_error() }.into()) }
+        if status == 0 {
+            Ok(())
+        } else {
+            Err(unsafe { rd::rd_kafka_last_error() }.into())
+        }
     }
 
     fn topic(
@@ -142,9 +156,12 @@ impl Producer {
         if let Some(Some(topic)) = self.topics.get(index) {
             return Ok(topic.handle);
         }
-        let name = CString::new(name().as_bytes()).map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
+        let name =
+            CString::new(name().as_bytes()).map_err(|_| RDKafkaErrorCode::InvalidArgument)?;
         // SAFETY: the client and the name are valid; the handle is destroyed in `drop`.
-        let handle = unsafe { rd::rd_kafka_topic_new(self.client.native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        let handle = unsafe {
+            rd::rd_kafka_topic_new(self.client.native_ptr(), name.as_ptr(), ptr::null_mut())
+        };
         if handle.is_null() {
             return Err(unsafe { rd::rd_kafka_last_error() }.into());
         }
@@ -179,11 +196,17 @@ impl Producer {
     fn serve_reports(&self, event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
         loop {
             // SAFETY: a non-null message lives as long as its event, which the caller destroys.
-            let Some(message) = (unsafe { rd::rd_kafka_event_message_next(event).as_ref() }) else { return };
+            let Some(message) = (unsafe { rd::rd_kafka_event_message_next(event).as_ref() }) else {
+                return;
+            };
             let sequence = message._private as u64;
             if message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                 let latency = unsafe { rd::rd_kafka_message_latency(message) };
-                reports.delivered(sequence, message.len + message.key_len, latency.max(0) as u64);
+                reports.delivered(
+                    sequence,
+                    message.len + message.key_len,
+                    latency.max(0) as u64,
+                );
                 continue;
             }
             let Some(topic) = self.ids.get(&message.rkt) else {
@@ -203,7 +226,9 @@ impl Producer {
 
     /// Makes librdkafka hand back what it holds, queued or in flight, as delivery reports.
     pub fn purge(&self) {
-        let flags = rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT | rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
+        let flags = rd::RD_KAFKA_PURGE_F_QUEUE
+            | rd::RD_KAFKA_PURGE_F_INFLIGHT
+            | rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the client is valid. It can only refuse the flags, which are constant.
         unsafe { rd::rd_kafka_purge(self.client.native_ptr(), flags as c_int) };
     }
@@ -212,7 +237,9 @@ impl Producer {
     pub fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
         let mut text = [0 as c_char; 512];
         // SAFETY: librdkafka writes at most `len` bytes, NUL included.
-        let code = unsafe { rd::rd_kafka_fatal_error(self.client.native_ptr(), text.as_mut_ptr(), text.len()) };
+        let code = unsafe {
+            rd::rd_kafka_fatal_error(self.client.native_ptr(), text.as_mut_ptr(), text.len())
+        };
         (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| {
             let text = unsafe { CStr::from_ptr(text.as_ptr()) };
             (code.into(), text.to_string_lossy().into_owned())
@@ -235,7 +262,10 @@ impl Drop for Producer {
 
 /// Asks the cluster for its metadata: a forced round trip, about the topics that this client knows.
 /// Blocks for up to `timeout`: never on the worker's thread.
-pub fn ask_cluster(client: &Client<Context>, timeout: Duration) -> Result<ClusterAnswer, RDKafkaErrorCode> {
+pub fn ask_cluster(
+    client: &Client<Context>,
+    timeout: Duration,
+) -> Result<ClusterAnswer, RDKafkaErrorCode> {
     let mut metadata = ptr::null();
     // SAFETY: the client is valid; on success `metadata` is, until it is destroyed below.
     unsafe {
@@ -250,13 +280,17 @@ pub fn ask_cluster(client: &Client<Context>, timeout: Duration) -> Result<Cluste
             return Err(code.into());
         }
         let view = &*metadata;
-        let mut answer = ClusterAnswer { troubled: Vec::new() };
+        let mut answer = ClusterAnswer {
+            troubled: Vec::new(),
+        };
         for index in 0..view.topic_cnt.max(0) as usize {
             let topic = &*view.topics.add(index);
             let leaderless = (0..topic.partition_cnt.max(0) as usize)
                 .any(|partition| (*topic.partitions.add(partition)).leader < 0);
             if topic.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || leaderless {
-                answer.troubled.push(CStr::from_ptr(topic.topic).to_string_lossy().into_owned());
+                answer
+                    .troubled
+                    .push(CStr::from_ptr(topic.topic).to_string_lossy().into_owned());
             }
         }
         rd::rd_kafka_metadata_destroy(metadata);
@@ -284,7 +318,10 @@ fn bytes<'a>(pointer: *mut c_void, length: usize) -> &'a [u8] {
 fn serve_error(event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
     // SAFETY: the text lives as long as the event, which the caller destroys.
     let (code, text) = unsafe {
-        (rd::rd_kafka_event_error(event), CStr::from_ptr(rd::rd_kafka_event_error_string(event)))
+        (
+            rd::rd_kafka_event_error(event),
+            CStr::from_ptr(rd::rd_kafka_event_error_string(event)),
+        )
     };
     reports.error(code.into(), text.to_string_lossy().trim());
 }
@@ -296,7 +333,10 @@ fn serve_log(event: *mut rd::rd_kafka_event_t) {
         if rd::rd_kafka_event_log(event, &raw mut facility, &raw mut text, &raw mut level) != 0 {
             return;
         }
-        (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy())
+        (
+            CStr::from_ptr(facility).to_string_lossy(),
+            CStr::from_ptr(text).to_string_lossy(),
+        )
     };
     // What matters of these also comes as an error event, a report or a change of state.
     tracing::debug!(level, "librdkafka {}: {}", facility.trim(), text.trim());

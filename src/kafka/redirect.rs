@@ -21,12 +21,20 @@ impl Redirect for HashMap<Address, Address> {
     }
 }
 
-type ResolveCallback =
-    unsafe extern "C" fn(*const c_char, *const c_char, *const addrinfo, *mut *mut addrinfo, *mut c_void) -> c_int;
+type ResolveCallback = unsafe extern "C" fn(
+    *const c_char,
+    *const c_char,
+    *const addrinfo,
+    *mut *mut addrinfo,
+    *mut c_void,
+) -> c_int;
 
 // Missing in rdkafka-sys's bindings, present in the library that it builds.
 unsafe extern "C" {
-    fn rd_kafka_conf_set_resolve_cb(conf: *mut rd::rd_kafka_conf_t, callback: Option<ResolveCallback>);
+    fn rd_kafka_conf_set_resolve_cb(
+        conf: *mut rd::rd_kafka_conf_t,
+        callback: Option<ResolveCallback>,
+    );
 }
 
 pub fn install(conf: *mut rd::rd_kafka_conf_t) {
@@ -55,10 +63,15 @@ unsafe extern "C" fn resolve(
             let host = CStr::from_ptr(node).to_str().ok()?.to_owned();
             let port = CStr::from_ptr(service).to_str().ok()?.parse().ok()?;
             let address = redirect.redirect(&Address { host, port });
-            Some((CString::new(address.host).ok()?, CString::new(address.port.to_string()).ok()?))
+            Some((
+                CString::new(address.host).ok()?,
+                CString::new(address.port.to_string()).ok()?,
+            ))
         });
         match redirected {
-            Some((node, service)) => libc::getaddrinfo(node.as_ptr(), service.as_ptr(), hints, result),
+            Some((node, service)) => {
+                libc::getaddrinfo(node.as_ptr(), service.as_ptr(), hints, result)
+            }
             None => libc::getaddrinfo(node, service, hints, result),
         }
     }

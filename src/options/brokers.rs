@@ -21,11 +21,16 @@ impl Address {
             Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
             None => (String::new(), text.strip_prefix("//").unwrap_or(text)),
         };
-        if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'_' | b'-' | b'.')) {
+        if !scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'_' | b'-' | b'.'))
+        {
             return None;
         }
         let authority = rest.split(['/', '?', '#']).next()?;
-        let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+        let address = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, address)| address);
         let (host, port) = match address.strip_prefix('[') {
             Some(v6) => {
                 let (host, port) = v6.split_once(']')?;
@@ -36,10 +41,23 @@ impl Address {
                 None => (address, None),
             },
         };
-        let port = port.map_or(Some(DEFAULT_PORT), |port| port.parse().ok().filter(|port| *port > 0))?;
-        let is_host = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '[' || c == ']');
-        let tls = scheme.split(['+', '_']).any(|part| part == "ssl" || part == "tls");
-        is_host.then(|| (Address { host: host.to_ascii_lowercase(), port }, tls))
+        let port = port.map_or(Some(DEFAULT_PORT), |port| {
+            port.parse().ok().filter(|port| *port > 0)
+        })?;
+        let is_host =
+            !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '[' || c == ']');
+        let tls = scheme
+            .split(['+', '_'])
+            .any(|part| part == "ssl" || part == "tls");
+        is_host.then(|| {
+            (
+                Address {
+                    host: host.to_ascii_lowercase(),
+                    port,
+                },
+                tls,
+            )
+        })
     }
 }
 
@@ -54,13 +72,21 @@ impl std::fmt::Display for Address {
 }
 
 /// The seed brokers of a comma list, and whether one of them asks for TLS.
-pub fn parse_connection_string(section: &Section<'_>, key: &'static str) -> Result<(Vec<Address>, bool)> {
+pub fn parse_connection_string(
+    section: &Section<'_>,
+    key: &'static str,
+) -> Result<(Vec<Address>, bool)> {
     const TAKES: &str = "a comma list of brokers, such as '127.0.0.1:9092,kafka2:9092'";
     let text = section.string(key, TAKES)?.unwrap_or_default();
     let mut tls = false;
     let mut brokers = Vec::new();
-    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let (address, entry_tls) = Address::parse(entry).ok_or_else(|| section.wrong(key, TAKES))?;
+    for entry in text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+    {
+        let (address, entry_tls) =
+            Address::parse(entry).ok_or_else(|| section.wrong(key, TAKES))?;
         tls |= entry_tls;
         brokers.push(address);
     }
@@ -94,12 +120,20 @@ impl Redirection {
                         _ => None,
                     };
                     address(from).zip(to).ok_or_else(|| {
-                        OptionError::new(KEY, format!("has an entry '{from}' that does not map 'host:port' to 'host:port'"))
+                        OptionError::new(
+                            KEY,
+                            format!(
+                                "has an entry '{from}' that does not map 'host:port' to 'host:port'"
+                            ),
+                        )
                     })
                 })
                 .collect::<Result<_>>()
                 .map(Redirection::Map),
-            _ => Err(section.wrong(KEY, "true, false, a function or an object of 'host:port' to 'host:port'")),
+            _ => Err(section.wrong(
+                KEY,
+                "true, false, a function or an object of 'host:port' to 'host:port'",
+            )),
         }
     }
 }
@@ -124,9 +158,15 @@ mod tests {
             ("[::1]", "[::1]:9092", false),
         ] {
             let (address, is_tls) = Address::parse(text).unwrap_or_else(|| panic!("{text}"));
-            assert_eq!((address.to_string().as_str(), is_tls), (expected, tls), "{text}");
+            assert_eq!(
+                (address.to_string().as_str(), is_tls),
+                (expected, tls),
+                "{text}"
+            );
         }
-        for bad in ["", ":9092", "h:", "h:0", "h:99999", "h:x", "a b:1", "[::1", "h:1:2"] {
+        for bad in [
+            "", ":9092", "h:", "h:0", "h:99999", "h:x", "a b:1", "[::1", "h:1:2",
+        ] {
             assert_eq!(Address::parse(bad), None, "{bad}");
         }
     }

@@ -88,14 +88,20 @@ impl Config {
     /// # Errors
     /// Names the option that is wrong, what it got and what it takes.
     pub fn read(options: &Value, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        const REQUIRED: &str = "must be set to a comma list of seed brokers, such as '127.0.0.1:9092'";
+        const REQUIRED: &str =
+            "must be set to a comma list of seed brokers, such as '127.0.0.1:9092'";
         if *options == Value::Missing {
             return Err(OptionError::new("connectionString", REQUIRED));
         }
         let top = Section::new("", options)?;
         let mut warnings = Vec::new();
         let producer = producer_properties(&top)?;
-        let given = |name: &str| producer.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let given = |name: &str| {
+            producer
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+        };
 
         let mut properties = Properties::new();
         let mut scheme_tls = false;
@@ -104,10 +110,19 @@ impl Config {
             scheme_tls = tls;
             let list: Vec<String> = brokers.iter().map(Address::to_string).collect();
             properties.push(("bootstrap.servers".into(), list.join(",")));
-        } else if given("metadata.broker.list").or(given("bootstrap.servers")).is_none() {
+        } else if given("metadata.broker.list")
+            .or(given("bootstrap.servers"))
+            .is_none()
+        {
             return Err(OptionError::new("connectionString", REQUIRED));
         }
-        tls::read(&top.section("ssl")?, environment, scheme_tls, &mut properties, &mut warnings)?;
+        tls::read(
+            &top.section("ssl")?,
+            environment,
+            scheme_tls,
+            &mut properties,
+            &mut warnings,
+        )?;
 
         let client_id = client_id(&top)?;
         properties.push(("client.id".into(), client_id.clone()));
@@ -123,7 +138,9 @@ impl Config {
                 Value::String(name) if name == "raw" => KeyEncoding::Raw,
                 _ => return Err(top.wrong("keyEncoding", "'json' or 'raw'")),
             },
-            max_buffered_bytes: top.integer("maxBufferedBytes", 65_536..=1 << 40, "bytes")?.unwrap_or(64 << 20) as u64,
+            max_buffered_bytes: top
+                .integer("maxBufferedBytes", 65_536..=1 << 40, "bytes")?
+                .unwrap_or(64 << 20) as u64,
             retry_window: delivery.retry_window,
             probe: RetryPolicy {
                 retries: None,
@@ -168,35 +185,66 @@ impl Delivery {
         properties: &mut Properties,
     ) -> Result<Self> {
         let mut set = |name: &str, value: String| properties.push((name.to_owned(), value));
-        let acks = top.integer("requiredAcks", -1..=1000, "acknowledgements (-1 for all in-sync replicas)")?.unwrap_or(-1);
-        let timeout = top.integer("timeout", 0..=900_000, "milliseconds")?.unwrap_or(30_000).max(1);
+        let acks = top
+            .integer(
+                "requiredAcks",
+                -1..=1000,
+                "acknowledgements (-1 for all in-sync replicas)",
+            )?
+            .unwrap_or(-1);
+        let timeout = top
+            .integer("timeout", 0..=900_000, "milliseconds")?
+            .unwrap_or(30_000)
+            .max(1);
 
         let retries = top.section("retries")?;
         let delay = retries.section("delay")?;
-        let attempts = retries.integer("attempts", 0..=i64::from(i32::MAX), "attempts")?.unwrap_or(7);
-        let min = delay.integer("min", 0..=MAX_MS, "milliseconds")?.unwrap_or(100);
-        let max = delay.integer("max", 0..=MAX_MS, "milliseconds")?.unwrap_or(1000);
+        let attempts = retries
+            .integer("attempts", 0..=i64::from(i32::MAX), "attempts")?
+            .unwrap_or(7);
+        let min = delay
+            .integer("min", 0..=MAX_MS, "milliseconds")?
+            .unwrap_or(100);
+        let max = delay
+            .integer("max", 0..=MAX_MS, "milliseconds")?
+            .unwrap_or(1000);
         delay.warn_unknown(warnings);
         retries.warn_unknown(warnings);
 
         let batch = top.section("batch")?;
-        let size = batch.integer("size", 0..=i64::from(i32::MAX), "bytes")?.unwrap_or(16_384);
-        let max_wait = batch.number("maxWait", 0..=900_000, "milliseconds")?.unwrap_or(100.0);
+        let size = batch
+            .integer("size", 0..=i64::from(i32::MAX), "bytes")?
+            .unwrap_or(16_384);
+        let max_wait = batch
+            .number("maxWait", 0..=900_000, "milliseconds")?
+            .unwrap_or(100.0);
         batch.warn_unknown(warnings);
 
         let reconnection = top.section("reconnectionDelay")?;
-        let reconnect_min = reconnection.integer("min", 0..=3_600_000, "milliseconds")?.unwrap_or(1000);
-        let reconnect_max = reconnection.integer("max", 0..=3_600_000, "milliseconds")?.unwrap_or(reconnect_min.max(10_000));
+        let reconnect_min = reconnection
+            .integer("min", 0..=3_600_000, "milliseconds")?
+            .unwrap_or(1000);
+        let reconnect_max = reconnection
+            .integer("max", 0..=3_600_000, "milliseconds")?
+            .unwrap_or(reconnect_min.max(10_000));
         if reconnect_max < reconnect_min {
-            return Err(reconnection.wrong("max", &format!("at least reconnectionDelay.min, {reconnect_min} ms")));
+            return Err(reconnection.wrong(
+                "max",
+                &format!("at least reconnectionDelay.min, {reconnect_min} ms"),
+            ));
         }
         reconnection.warn_unknown(warnings);
 
         let linger = if size == 0 { 0.0 } else { max_wait };
-        let window = retry_window(attempts, min, max).max(Duration::from_secs_f64(linger / 1000.0) + MIN_TRY);
+        let window = retry_window(attempts, min, max)
+            .max(Duration::from_secs_f64(linger / 1000.0) + MIN_TRY);
         // The user's own bound, if there is one, is the window; 0 is librdkafka's "no bound".
         let window = match given("message.timeout.ms").or(given("delivery.timeout.ms")) {
-            Some(ms) => ms.parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis),
+            Some(ms) => ms
+                .parse()
+                .ok()
+                .filter(|ms| *ms > 0)
+                .map(Duration::from_millis),
             None => Some(window),
         };
         let window_ms = window.map_or(i64::from(i32::MAX), |window| window.as_millis() as i64);
@@ -207,40 +255,66 @@ impl Delivery {
         let resends = (attempts - 1).max(0);
         set("retries", resends.to_string());
         set("retry.backoff.ms", min.clamp(1, 300_000).to_string());
-        set("retry.backoff.max.ms", max.clamp(min.max(1), 300_000).to_string());
+        set(
+            "retry.backoff.max.ms",
+            max.clamp(min.max(1), 300_000).to_string(),
+        );
         set("batch.size", size.max(1).to_string());
         set("linger.ms", linger.to_string());
         set("compression.codec", codec(top)?.into());
         set("reconnect.backoff.ms", reconnect_min.to_string());
         set("reconnect.backoff.max.ms", reconnect_max.to_string());
-        set("message.timeout.ms", window.map_or(0, |_| window_ms).to_string());
+        set(
+            "message.timeout.ms",
+            window.map_or(0, |_| window_ms).to_string(),
+        );
         // An unknown topic must be told from an outage before its messages time out.
-        set("topic.metadata.propagation.max.ms", (window_ms * 2 / 3).clamp(1, 30_000).to_string());
+        set(
+            "topic.metadata.propagation.max.ms",
+            (window_ms * 2 / 3).clamp(1, 30_000).to_string(),
+        );
         set("message.max.bytes", MAX_MESSAGE_BYTES.to_string());
         // The worker bounds what librdkafka holds, in bytes; its own bounds must not come first.
         set("queue.buffering.max.messages", "0".into());
         set("queue.buffering.max.kbytes", i32::MAX.to_string());
         // A broker that accepts connections and never answers is left after this.
         set("socket.connection.setup.timeout.ms", "3000".into());
-        set("socket.timeout.ms", (window_ms + 1000).clamp(3000, 60_000).to_string());
+        set(
+            "socket.timeout.ms",
+            (window_ms + 1000).clamp(3000, 60_000).to_string(),
+        );
         set("socket.keepalive.enable", "true".into());
-        Ok(Delivery { retry_window: window, idempotent: acks == -1 && resends > 0, batch_size: size.max(1) as u64 })
+        Ok(Delivery {
+            retry_window: window,
+            idempotent: acks == -1 && resends > 0,
+            batch_size: size.max(1) as u64,
+        })
     }
 }
 
 /// README: 7 attempts, 100 ms, 1 s are `100 + 200 + … + 700` = 2.8 s.
 fn retry_window(attempts: i64, min: i64, max: i64) -> Duration {
     // Growing by `min` until the cap, then constant.
-    let growing = if min == 0 { 0 } else { (max / min).min(attempts) };
+    let growing = if min == 0 {
+        0
+    } else {
+        (max / min).min(attempts)
+    };
     let grown = min.saturating_mul(growing.saturating_mul(growing + 1) / 2);
-    let capped = if min == 0 { 0 } else { (attempts - growing).saturating_mul(max.min(i64::from(i32::MAX))) };
+    let capped = if min == 0 {
+        0
+    } else {
+        (attempts - growing).saturating_mul(max.min(i64::from(i32::MAX)))
+    };
     Duration::from_millis(grown.saturating_add(capped).clamp(0, i64::from(i32::MAX)) as u64)
 }
 
 impl FallbackConfig {
     fn read(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<Self> {
         let section = top.section("fallback")?;
-        let directory = section.string("directory", "the path of a directory")?.unwrap_or("kafkaFallbackLogs");
+        let directory = section
+            .string("directory", "the path of a directory")?
+            .unwrap_or("kafkaFallbackLogs");
         if directory.is_empty() {
             return Err(section.wrong("directory", "the path of a directory"));
         }
@@ -252,8 +326,9 @@ impl FallbackConfig {
             randomize: true,
         };
         let config = FallbackConfig {
-            directory: std::path::absolute(directory)
-                .map_err(|error| OptionError::new("fallback.directory", format!("is no usable path: {error}")))?,
+            directory: std::path::absolute(directory).map_err(|error| {
+                OptionError::new("fallback.directory", format!("is no usable path: {error}"))
+            })?,
             retry: retry.read(&section.section("retryOptions")?, warnings)?,
             fsync: match section.get("fsync") {
                 Value::Missing => Fsync::Interval,
@@ -262,9 +337,15 @@ impl FallbackConfig {
                 Value::String(name) if name == "always" => Fsync::Always,
                 _ => return Err(section.wrong("fsync", "'never', 'interval' or 'always'")),
             },
-            segment_bytes: section.integer("segmentBytes", 1..=1 << 40, "bytes")?.map_or(SEGMENT_BYTES, |bytes| bytes as u64),
-            directory_mode: section.integer("directoryMode", 0..=0o7777, "permission bits")?.unwrap_or(0o700) as u32,
-            file_mode: section.integer("fileMode", 0..=0o7777, "permission bits")?.unwrap_or(0o600) as u32,
+            segment_bytes: section
+                .integer("segmentBytes", 1..=1 << 40, "bytes")?
+                .map_or(SEGMENT_BYTES, |bytes| bytes as u64),
+            directory_mode: section
+                .integer("directoryMode", 0..=0o7777, "permission bits")?
+                .unwrap_or(0o700) as u32,
+            file_mode: section
+                .integer("fileMode", 0..=0o7777, "permission bits")?
+                .unwrap_or(0o600) as u32,
         };
         section.warn_unknown(warnings);
         Ok(config)
@@ -301,7 +382,12 @@ fn codec(top: &Section<'_>) -> Result<&'static str> {
         Value::String(name) => NAMES.into_iter().find(|known| known == name),
         _ => None,
     };
-    found.ok_or_else(|| top.wrong("codec", "0 (none), 1 (gzip), 2 (snappy), or 'none', 'gzip', 'snappy', 'lz4' or 'zstd'"))
+    found.ok_or_else(|| {
+        top.wrong(
+            "codec",
+            "0 (none), 1 (gzip), 2 (snappy), or 'none', 'gzip', 'snappy', 'lz4' or 'zstd'",
+        )
+    })
 }
 
 fn log_level(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<u8> {
@@ -310,11 +396,16 @@ fn log_level(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<u8> {
         return Ok(5);
     }
     let section = top.section("logger")?;
-    let is_logger = section.entries().iter().any(|(key, value)| key == "error" && *value == Value::Function);
+    let is_logger = section
+        .entries()
+        .iter()
+        .any(|(key, value)| key == "error" && *value == Value::Function);
     if is_logger {
         return Ok(5);
     }
-    let level = section.integer("logLevel", 0..=5, "(0 nothing, 1 errors, … 5 everything)")?.unwrap_or(5) as u8;
+    let level = section
+        .integer("logLevel", 0..=5, "(0 nothing, 1 errors, … 5 everything)")?
+        .unwrap_or(5) as u8;
     if !matches!(section.get("logFunction"), Value::Missing | Value::Function) {
         return Err(section.wrong("logFunction", "a function (level, clientId, ...args)"));
     }
@@ -326,7 +417,10 @@ fn log_level(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<u8> {
 fn check_partitioner(top: &Section<'_>) -> Result<()> {
     match top.get("partitioner") {
         Value::Missing | Value::Object(_) | Value::Other(_) => Ok(()),
-        _ => Err(top.wrong("partitioner", "an object with a method partition(topicName, partitions, message)")),
+        _ => Err(top.wrong(
+            "partitioner",
+            "an object with a method partition(topicName, partitions, message)",
+        )),
     }
 }
 

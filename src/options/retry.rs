@@ -21,7 +21,11 @@ pub struct RetryPolicy {
 impl RetryPolicy {
     /// The delay before retry number `attempt`, counted from 0.
     pub fn delay(&self, attempt: u32) -> Duration {
-        let random = if self.randomize { rand::rng().random_range(1.0..2.0) } else { 1.0 };
+        let random = if self.randomize {
+            rand::rng().random_range(1.0..2.0)
+        } else {
+            1.0
+        };
         let delay = self.min.as_secs_f64() * self.factor.powi(attempt.min(1000) as i32) * random;
         // An overflowing power is infinite, and `min` makes it the cap.
         Duration::from_secs_f64(delay.min(self.max.as_secs_f64()))
@@ -39,15 +43,24 @@ impl RetryPolicy {
         };
         let policy = RetryPolicy {
             retries,
-            factor: section.number("factor", 1..=1000, "")?.unwrap_or(self.factor),
-            min: section.number("minTimeout", MS, "milliseconds")?.map_or(self.min, ms),
-            max: section.number("maxTimeout", MS, "milliseconds")?.map_or(self.max, ms),
+            factor: section
+                .number("factor", 1..=1000, "")?
+                .unwrap_or(self.factor),
+            min: section
+                .number("minTimeout", MS, "milliseconds")?
+                .map_or(self.min, ms),
+            max: section
+                .number("maxTimeout", MS, "milliseconds")?
+                .map_or(self.max, ms),
             randomize: section.boolean("randomize")?.unwrap_or(self.randomize),
         };
         section.get("unref");
         section.warn_unknown(warnings);
         if policy.min > policy.max {
-            return Err(section.wrong("minTimeout", &format!("at most maxTimeout, {} ms", policy.max.as_millis())));
+            return Err(section.wrong(
+                "minTimeout",
+                &format!("at most maxTimeout, {} ms", policy.max.as_millis()),
+            ));
         }
         Ok(policy)
     }
@@ -68,14 +81,19 @@ mod tests {
 
     #[test]
     fn delays_grow_to_the_cap() {
-        let delays: Vec<u128> = (0..7).map(|attempt| POLICY.delay(attempt).as_millis()).collect();
+        let delays: Vec<u128> = (0..7)
+            .map(|attempt| POLICY.delay(attempt).as_millis())
+            .collect();
         assert_eq!(delays, [100, 200, 400, 800, 1600, 2000, 2000]);
         assert_eq!(POLICY.delay(u32::MAX), POLICY.max);
     }
 
     #[test]
     fn random_delays_stay_within_their_bounds() {
-        let policy = RetryPolicy { randomize: true, ..POLICY };
+        let policy = RetryPolicy {
+            randomize: true,
+            ..POLICY
+        };
         for attempt in 0..200 {
             let delay = policy.delay(attempt);
             assert!(delay >= POLICY.min && delay <= POLICY.max, "{delay:?}");
@@ -92,7 +110,13 @@ mod tests {
         let section = Section::new("retryOptions", &value).unwrap();
         let error = POLICY.read(&section, &mut Vec::new()).unwrap_err();
         assert_eq!(error.name, "retryOptions.minTimeout");
-        let policy = RetryPolicy { min: Duration::ZERO, ..POLICY };
-        assert_eq!(policy.read(&section, &mut Vec::new()).unwrap().retries, None);
+        let policy = RetryPolicy {
+            min: Duration::ZERO,
+            ..POLICY
+        };
+        assert_eq!(
+            policy.read(&section, &mut Vec::new()).unwrap().retries,
+            None
+        );
     }
 }

@@ -6,8 +6,14 @@ use super::value::{OptionError, Result, Section, Value};
 pub type Properties = Vec<(String, String)>;
 
 /// Options of `tls.connect` that librdkafka has no counterpart for.
-const WITHOUT_EFFECT: [&str; 6] =
-    ["secureProtocol", "minVersion", "maxVersion", "secureOptions", "servername", "checkServerIdentity"];
+const WITHOUT_EFFECT: [&str; 6] = [
+    "secureProtocol",
+    "minVersion",
+    "maxVersion",
+    "secureOptions",
+    "servername",
+    "checkServerIdentity",
+];
 
 /// Appends the properties for `ssl`. `scheme_tls`: a broker was given as `ssl://`.
 ///
@@ -27,18 +33,33 @@ pub fn read(
 
     for option in WITHOUT_EFFECT {
         if *section.get(option) != Value::Missing {
-            warnings.push(format!("option '{}' has no effect: librdkafka negotiates it itself", section.name(option)));
+            warnings.push(format!(
+                "option '{}' has no effect: librdkafka negotiates it itself",
+                section.name(option)
+            ));
         }
     }
-    let ciphers = section.string("ciphers", "an OpenSSL cipher list")?.map(tls12_ciphers);
+    let ciphers = section
+        .string("ciphers", "an OpenSSL cipher list")?
+        .map(tls12_ciphers);
     let curves = section.string("ecdhCurve", "an OpenSSL list of curves")?;
     let sigalgs = section.string("sigalgs", "an OpenSSL list of signature algorithms")?;
     let crl = section.string("crl", "the path of a CRL file")?;
     section.warn_unknown(warnings);
 
     match (&certificate, &key) {
-        (Some(_), None) => return Err(OptionError::new("ssl.key", "is missing: ssl.cert needs its key")),
-        (None, Some(_)) => return Err(OptionError::new("ssl.cert", "is missing: ssl.key needs its certificate")),
+        (Some(_), None) => {
+            return Err(OptionError::new(
+                "ssl.key",
+                "is missing: ssl.cert needs its key",
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(OptionError::new(
+                "ssl.cert",
+                "is missing: ssl.key needs its certificate",
+            ));
+        }
         _ => {}
     }
     if certificate.is_none() && ca.is_none() && pfx.is_none() && !scheme_tls {
@@ -47,7 +68,10 @@ pub fn read(
 
     let mut set = |name: &str, value: String| properties.push((name.to_owned(), value));
     set("security.protocol", "ssl".into());
-    set("enable.ssl.certificate.verification", reject_unauthorized.to_string());
+    set(
+        "enable.ssl.certificate.verification",
+        reject_unauthorized.to_string(),
+    );
     if let (Some(certificate), Some(key)) = (certificate, key) {
         set(pem_or_path(&certificate, "ssl.certificate"), certificate);
         set(pem_or_path(&key, "ssl.key"), key);
@@ -58,7 +82,10 @@ pub fn read(
     match pfx {
         Some(pfx) => {
             set("ssl.keystore.location", pfx.to_owned());
-            set("ssl.keystore.password", passphrase.unwrap_or_default().to_owned());
+            set(
+                "ssl.keystore.password",
+                passphrase.unwrap_or_default().to_owned(),
+            );
         }
         None => {
             if let Some(passphrase) = passphrase {
@@ -86,9 +113,15 @@ fn certificate_and_key(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Option<String>, Option<String>)> {
     let pairs = [
-        (material(section, "certFile")?, material(section, "keyFile")?),
+        (
+            material(section, "certFile")?,
+            material(section, "keyFile")?,
+        ),
         (material(section, "certStr")?, material(section, "keyStr")?),
-        (environment("KAFKA_CLIENT_CERT_STR"), environment("KAFKA_CLIENT_CERT_KEY_STR")),
+        (
+            environment("KAFKA_CLIENT_CERT_STR"),
+            environment("KAFKA_CLIENT_CERT_KEY_STR"),
+        ),
     ];
     let explicit = (material(section, "cert")?, material(section, "key")?);
     for pair in pairs {
@@ -108,7 +141,13 @@ fn material(section: &Section<'_>, key: &'static str) -> Result<Option<String>> 
         match value {
             Value::String(text) => Some(text.clone()),
             Value::Bytes(bytes) => String::from_utf8(bytes.clone()).ok(),
-            Value::Array(parts) => Some(parts.iter().map(text).collect::<Option<Vec<_>>>()?.join("\n")),
+            Value::Array(parts) => Some(
+                parts
+                    .iter()
+                    .map(text)
+                    .collect::<Option<Vec<_>>>()?
+                    .join("\n"),
+            ),
             _ => None,
         }
     }
@@ -136,31 +175,61 @@ fn pem_or_path(material: &str, property: &str) -> &'static str {
 /// Node's lists may name TLS 1.3 suites, which OpenSSL's list for TLS 1.2 refuses and which are
 /// negotiated in any case.
 fn tls12_ciphers(list: &str) -> String {
-    list.split(':').filter(|name| !name.starts_with("TLS_")).collect::<Vec<_>>().join(":")
+    list.split(':')
+        .filter(|name| !name.starts_with("TLS_"))
+        .collect::<Vec<_>>()
+        .join(":")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn properties(ssl: &[(&str, Value)], environment: &[(&str, &str)], scheme: bool) -> Result<Properties> {
-        let value = Value::Object(ssl.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect());
+    fn properties(
+        ssl: &[(&str, Value)],
+        environment: &[(&str, &str)],
+        scheme: bool,
+    ) -> Result<Properties> {
+        let value = Value::Object(
+            ssl.iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone()))
+                .collect(),
+        );
         let mut properties = Vec::new();
         let get = |name: &str| {
-            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            environment
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
         };
-        read(&Section::new("ssl", &value)?, &get, scheme, &mut properties, &mut Vec::new())?;
+        read(
+            &Section::new("ssl", &value)?,
+            &get,
+            scheme,
+            &mut properties,
+            &mut Vec::new(),
+        )?;
         Ok(properties)
     }
 
     fn get<'a>(properties: &'a Properties, name: &str) -> Option<&'a str> {
-        properties.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        properties
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     #[test]
     fn tls_is_off_unless_asked_for() {
-        assert!(properties(&[("rejectUnauthorized", Value::Boolean(true))], &[], false).unwrap().is_empty());
-        assert_eq!(get(&properties(&[], &[], true).unwrap(), "security.protocol"), Some("ssl"));
+        assert!(
+            properties(&[("rejectUnauthorized", Value::Boolean(true))], &[], false)
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(
+            get(&properties(&[], &[], true).unwrap(), "security.protocol"),
+            Some("ssl")
+        );
     }
 
     #[test]
@@ -169,23 +238,38 @@ mod tests {
         let ssl = [
             ("cert", Value::Bytes(pem.into())),
             ("key", Value::String("/secret/key.pem".into())),
-            ("ca", Value::Array(vec![Value::String(pem.into()), Value::String(pem.into())])),
+            (
+                "ca",
+                Value::Array(vec![Value::String(pem.into()), Value::String(pem.into())]),
+            ),
         ];
         let set = properties(&ssl, &[("KAFKA_CLIENT_CA", "/ignored")], false).unwrap();
         assert_eq!(get(&set, "ssl.certificate.pem"), Some(pem));
         assert_eq!(get(&set, "ssl.key.location"), Some("/secret/key.pem"));
-        assert_eq!(get(&set, "ssl.ca.pem"), Some(format!("{pem}\n{pem}").as_str()));
-        assert_eq!(get(&set, "enable.ssl.certificate.verification"), Some("false"));
+        assert_eq!(
+            get(&set, "ssl.ca.pem"),
+            Some(format!("{pem}\n{pem}").as_str())
+        );
+        assert_eq!(
+            get(&set, "enable.ssl.certificate.verification"),
+            Some("false")
+        );
 
-        let environment =
-            [("KAFKA_CLIENT_CERT_STR", pem), ("KAFKA_CLIENT_CERT_KEY_STR", "-----BEGIN PRIVATE KEY-----")];
+        let environment = [
+            ("KAFKA_CLIENT_CERT_STR", pem),
+            ("KAFKA_CLIENT_CERT_KEY_STR", "-----BEGIN PRIVATE KEY-----"),
+        ];
         let set = properties(&ssl, &environment, false).unwrap();
-        assert_eq!(get(&set, "ssl.key.pem"), Some("-----BEGIN PRIVATE KEY-----"));
+        assert_eq!(
+            get(&set, "ssl.key.pem"),
+            Some("-----BEGIN PRIVATE KEY-----")
+        );
     }
 
     #[test]
     fn a_certificate_needs_its_key() {
-        let error = properties(&[("cert", Value::String("/c.pem".into()))], &[], false).unwrap_err();
+        let error =
+            properties(&[("cert", Value::String("/c.pem".into()))], &[], false).unwrap_err();
         assert_eq!(error.name, "ssl.key");
         let error = properties(&[("key", Value::Number(1.0))], &[], false).unwrap_err();
         assert!(!error.to_string().contains('1'), "{error}");

@@ -34,21 +34,34 @@ pub struct OptionError {
 
 impl OptionError {
     pub fn new(name: impl Into<String>, problem: impl Into<String>) -> Self {
-        OptionError { name: name.into(), problem: problem.into() }
+        OptionError {
+            name: name.into(),
+            problem: problem.into(),
+        }
     }
 }
 
 pub type Result<T> = std::result::Result<T, OptionError>;
 
 /// Words in the name of an option or property whose value is a secret.
-const SECRET_WORDS: [&str; 9] =
-    ["password", "passphrase", "secret", "key", "pem", "jaas", "token", "pfx", "credential"];
+const SECRET_WORDS: [&str; 9] = [
+    "password",
+    "passphrase",
+    "secret",
+    "key",
+    "pem",
+    "jaas",
+    "token",
+    "pfx",
+    "credential",
+];
 
 /// Whether the value of this option may not be shown.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     // What librdkafka calls a key's location or type is no secret, but sasl.oauthbearer.config is.
-    name == "sasl.oauthbearer.config" || SECRET_WORDS.iter().any(|word| name.contains(word)) && name != "keyencoding"
+    name == "sasl.oauthbearer.config"
+        || SECRET_WORDS.iter().any(|word| name.contains(word)) && name != "keyencoding"
 }
 
 /// The value as an error shows it.
@@ -97,20 +110,34 @@ impl<'a> Section<'a> {
             Value::Missing => &[],
             other => {
                 let name = if path.is_empty() { "options" } else { path };
-                return Err(OptionError::new(name, format!("got {other}; it takes an object")));
+                return Err(OptionError::new(
+                    name,
+                    format!("got {other}; it takes an object"),
+                ));
             }
         };
-        Ok(Section { path: path.to_owned(), entries, known: RefCell::default() })
+        Ok(Section {
+            path: path.to_owned(),
+            entries,
+            known: RefCell::default(),
+        })
     }
 
     /// The option's full name.
     pub fn name(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     pub fn get(&self, key: &'static str) -> &'a Value {
         self.known.borrow_mut().insert(key);
-        self.entries.iter().find(|(name, _)| name == key).map_or(&Value::Missing, |(_, value)| value)
+        self.entries
+            .iter()
+            .find(|(name, _)| name == key)
+            .map_or(&Value::Missing, |(_, value)| value)
     }
 
     pub fn entries(&self) -> &'a [(String, Value)] {
@@ -144,7 +171,12 @@ impl<'a> Section<'a> {
     }
 
     /// A whole number in `range`; `unit` completes the error message ("milliseconds").
-    pub fn integer(&self, key: &'static str, range: RangeInclusive<i64>, unit: &str) -> Result<Option<i64>> {
+    pub fn integer(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+        unit: &str,
+    ) -> Result<Option<i64>> {
         match self.get(key) {
             Value::Missing => Ok(None),
             Value::Number(value) if value.fract() == 0.0 && range.contains(&(*value as i64)) => {
@@ -155,10 +187,17 @@ impl<'a> Section<'a> {
     }
 
     /// Like [`Section::integer`], for what may have a fraction.
-    pub fn number(&self, key: &'static str, range: RangeInclusive<i64>, unit: &str) -> Result<Option<f64>> {
+    pub fn number(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+        unit: &str,
+    ) -> Result<Option<f64>> {
         match self.get(key) {
             Value::Missing => Ok(None),
-            Value::Number(value) if *value >= *range.start() as f64 && *value <= *range.end() as f64 => {
+            Value::Number(value)
+                if *value >= *range.start() as f64 && *value <= *range.end() as f64 =>
+            {
                 Ok(Some(*value))
             }
             _ => Err(self.wrong(key, &takes_number("a number", &range, unit))),
@@ -174,18 +213,32 @@ impl<'a> Section<'a> {
             }
             let nearest = known
                 .iter()
-                .map(|name| (strsim::damerau_levenshtein(&name.to_lowercase(), &key.to_lowercase()), name))
+                .map(|name| {
+                    (
+                        strsim::damerau_levenshtein(&name.to_lowercase(), &key.to_lowercase()),
+                        name,
+                    )
+                })
                 .min()
                 .filter(|(distance, _)| *distance <= 1 + key.len() / 3);
-            let hint = nearest.map_or(String::new(), |(_, name)| format!("; did you mean '{}'?", self.name(name)));
-            warnings.push(format!("unknown option '{}' is ignored{hint}", self.name(key)));
+            let hint = nearest.map_or(String::new(), |(_, name)| {
+                format!("; did you mean '{}'?", self.name(name))
+            });
+            warnings.push(format!(
+                "unknown option '{}' is ignored{hint}",
+                self.name(key)
+            ));
         }
     }
 }
 
 fn takes_number(kind: &str, range: &RangeInclusive<i64>, unit: &str) -> String {
     let (from, to) = (range.start(), range.end());
-    let unit = if unit.is_empty() { String::new() } else { format!(" of {unit}") };
+    let unit = if unit.is_empty() {
+        String::new()
+    } else {
+        format!(" of {unit}")
+    };
     if *to == i64::MAX {
         format!("{kind}{unit}, {from} or more")
     } else {
@@ -198,30 +251,58 @@ mod tests {
     use super::*;
 
     fn object(entries: &[(&str, Value)]) -> Value {
-        Value::Object(entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
+        Value::Object(
+            entries
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone()))
+                .collect(),
+        )
     }
 
     #[test]
     fn errors_name_option_value_and_what_it_takes() {
-        let value = object(&[("size", Value::String("big".into())), ("wait", Value::Number(-1.0))]);
+        let value = object(&[
+            ("size", Value::String("big".into())),
+            ("wait", Value::Number(-1.0)),
+        ]);
         let section = Section::new("batch", &value).unwrap();
         assert_eq!(
-            section.integer("size", 0..=i64::MAX, "bytes").unwrap_err().to_string(),
+            section
+                .integer("size", 0..=i64::MAX, "bytes")
+                .unwrap_err()
+                .to_string(),
             "KafkaPublisher option 'batch.size' got \"big\"; it takes a whole number of bytes, 0 or more"
         );
         assert_eq!(
-            section.number("wait", 0..=900_000, "milliseconds").unwrap_err().to_string(),
+            section
+                .number("wait", 0..=900_000, "milliseconds")
+                .unwrap_err()
+                .to_string(),
             "KafkaPublisher option 'batch.wait' got -1; it takes a number of milliseconds from 0 to 900000"
         );
     }
 
     #[test]
     fn secrets_are_not_shown() {
-        let value = object(&[("key", Value::Number(42.0)), ("passphrase", Value::Boolean(true))]);
+        let value = object(&[
+            ("key", Value::Number(42.0)),
+            ("passphrase", Value::Boolean(true)),
+        ]);
         let section = Section::new("ssl", &value).unwrap();
-        let error = section.string("key", "PEM text or a file's path").unwrap_err().to_string();
-        assert!(error.contains("ssl.key") && !error.contains("42"), "{error}");
-        for name in ["sasl.password", "ssl.key.pem", "sasl.oauthbearer.client.secret", "sasl.oauthbearer.config"] {
+        let error = section
+            .string("key", "PEM text or a file's path")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("ssl.key") && !error.contains("42"),
+            "{error}"
+        );
+        for name in [
+            "sasl.password",
+            "ssl.key.pem",
+            "sasl.oauthbearer.client.secret",
+            "sasl.oauthbearer.config",
+        ] {
             assert!(is_secret(name), "{name}");
         }
         assert!(!is_secret("linger.ms") && !is_secret("keyEncoding"));
@@ -229,7 +310,10 @@ mod tests {
 
     #[test]
     fn unknown_options_are_warned_about_with_the_nearest_name() {
-        let value = object(&[("defaultTopc", Value::Boolean(true)), ("zzz", Value::Number(1.0))]);
+        let value = object(&[
+            ("defaultTopc", Value::Boolean(true)),
+            ("zzz", Value::Number(1.0)),
+        ]);
         let section = Section::new("", &value).unwrap();
         section.get("defaultTopic");
         section.get("batch");

@@ -35,7 +35,10 @@ pub struct Circuits {
 
 impl Circuits {
     pub fn new(policy: RetryPolicy) -> Self {
-        Circuits { troubles: HashMap::new(), policy }
+        Circuits {
+            troubles: HashMap::new(),
+            policy,
+        }
     }
 
     pub fn way(&self, topic: TopicId, now: Instant) -> Way {
@@ -60,10 +63,15 @@ impl Circuits {
     pub fn trip(&mut self, topic: TopicId, now: Instant) -> bool {
         let is_new = !self.troubles.contains_key(&topic);
         let policy = self.policy;
-        let trouble = self.troubles.entry(topic).or_insert(Trouble { circuit: Circuit::Open { until: now }, attempt: 0 });
+        let trouble = self.troubles.entry(topic).or_insert(Trouble {
+            circuit: Circuit::Open { until: now },
+            attempt: 0,
+        });
         // Further reports of messages that were on their way already are no further attempt.
         if is_new || matches!(trouble.circuit, Circuit::Trial { .. }) {
-            trouble.circuit = Circuit::Open { until: now + policy.delay(trouble.attempt) };
+            trouble.circuit = Circuit::Open {
+                until: now + policy.delay(trouble.attempt),
+            };
             trouble.attempt += 1;
         }
         is_new
@@ -75,7 +83,8 @@ impl Circuits {
             return None;
         }
         let found = self.troubles.iter().find_map(|(topic, trouble)| {
-            matches!(trouble.circuit, Circuit::Trial { sequence: trial } if trial == sequence).then_some(*topic)
+            matches!(trouble.circuit, Circuit::Trial { sequence: trial } if trial == sequence)
+                .then_some(*topic)
         });
         if let Some(topic) = found {
             self.troubles.remove(&topic);
@@ -116,7 +125,10 @@ mod tests {
         let (now, mut circuits) = (Instant::now(), circuits());
         assert!(circuits.trip(A, now));
         assert!(!circuits.trip(A, now));
-        assert_eq!((circuits.way(A, now), circuits.way(B, now)), (Way::File, Way::Kafka));
+        assert_eq!(
+            (circuits.way(A, now), circuits.way(B, now)),
+            (Way::File, Way::Kafka)
+        );
     }
 
     #[test]
@@ -130,7 +142,10 @@ mod tests {
         assert_eq!(circuits.delivered(6), None);
 
         assert!(!circuits.trip(A, later));
-        assert_eq!(circuits.way(A, later + Duration::from_millis(1999)), Way::File);
+        assert_eq!(
+            circuits.way(A, later + Duration::from_millis(1999)),
+            Way::File
+        );
         assert_eq!(circuits.way(A, later + Duration::from_secs(2)), Way::Trial);
         circuits.begin_trial(A, 9);
         assert_eq!(circuits.delivered(9), Some(A));

@@ -25,7 +25,12 @@ impl Worker {
     pub(super) fn begin_end(&mut self, settle: Option<Settle>, patience: Option<Duration>) {
         self.shared.inbox.close();
         let deadline = patience.map(|patience| Instant::now() + patience);
-        let ending = self.ending.get_or_insert(Ending { settles: Vec::new(), deadline, flushing: false, closing: false });
+        let ending = self.ending.get_or_insert(Ending {
+            settles: Vec::new(),
+            deadline,
+            flushing: false,
+            closing: false,
+        });
         // The more impatient one counts.
         ending.deadline = match (ending.deadline, deadline) {
             (Some(earlier), Some(deadline)) => Some(earlier.min(deadline)),
@@ -39,7 +44,11 @@ impl Worker {
 
     /// Past its deadline, an end sends everything to file.
     pub(super) fn to_file_at_the_end(&self) -> bool {
-        self.ending.as_ref().is_some_and(|ending| ending.deadline.is_some_and(|deadline| deadline <= Instant::now()))
+        self.ending.as_ref().is_some_and(|ending| {
+            ending
+                .deadline
+                .is_some_and(|deadline| deadline <= Instant::now())
+        })
     }
 
     pub(super) fn check_ending(&mut self) {
@@ -52,18 +61,29 @@ impl Worker {
         }
         let waiting = !self.shared.inbox.held().is_zero()
             || !self.held_back.is_empty()
-            || self.partitioning.as_ref().is_some_and(|stage| !stage.is_idle());
+            || self
+                .partitioning
+                .as_ref()
+                .is_some_and(|stage| !stage.is_idle());
         let in_flight = !self.in_flight.is_empty();
-        let Some(ending) = &mut self.ending else { return };
+        let Some(ending) = &mut self.ending else {
+            return;
+        };
         if in_flight && !ending.flushing {
             // Sends what lingers.
             ending.flushing = true;
             let client = self.producer.client();
-            let patience = ending.deadline.map_or(Duration::from_secs(3600), |deadline| deadline.saturating_duration_since(Instant::now()));
+            let patience = ending
+                .deadline
+                .map_or(Duration::from_secs(3600), |deadline| {
+                    deadline.saturating_duration_since(Instant::now())
+                });
             tokio::task::spawn_blocking(move || flush(&client, patience));
         }
         if in_flight && late {
-            debug!("Kafka has not acknowledged everything in time: the rest goes to the fallback file");
+            debug!(
+                "Kafka has not acknowledged everything in time: the rest goes to the fallback file"
+            );
             self.purge(AfterPurge::WriteToFile);
             return;
         }
@@ -76,7 +96,9 @@ impl Worker {
 
     /// Nothing is left in memory but what the writer has.
     fn finish(&mut self) {
-        let Some(ending) = &mut self.ending else { return };
+        let Some(ending) = &mut self.ending else {
+            return;
+        };
         if !ending.closing {
             ending.closing = true;
             self.writer.close();
@@ -87,7 +109,11 @@ impl Worker {
         self.writer.join();
         let counts = self.shared.statistics.counts();
         if counts.disk.messages > 0 {
-            warn!("ended with {} messages in fallback files in {}", counts.disk.messages, self.config.fallback.directory.display());
+            warn!(
+                "ended with {} messages in fallback files in {}",
+                counts.disk.messages,
+                self.config.fallback.directory.display()
+            );
         }
         self.set_state(State::Ended);
         crate::logging::flush_suppressed();

@@ -37,14 +37,23 @@ impl InFlight {
         self.outstanding += 1;
         match self.slots.back_mut() {
             Some(slot) if now.duration_since(slot.started) < SLOT => slot.outstanding += 1,
-            _ => self.slots.push_back(Slot { first_sequence: sequence, started: now, outstanding: 1 }),
+            _ => self.slots.push_back(Slot {
+                first_sequence: sequence,
+                started: now,
+                outstanding: 1,
+            }),
         }
     }
 
     /// The report of this message has come.
     pub fn done(&mut self, sequence: u64) {
-        let index = self.slots.partition_point(|slot| slot.first_sequence <= sequence);
-        if let Some(slot) = index.checked_sub(1).and_then(|index| self.slots.get_mut(index)) {
+        let index = self
+            .slots
+            .partition_point(|slot| slot.first_sequence <= sequence);
+        if let Some(slot) = index
+            .checked_sub(1)
+            .and_then(|index| self.slots.get_mut(index))
+        {
             debug_assert!(slot.outstanding > 0, "one report per message");
             slot.outstanding = slot.outstanding.saturating_sub(1);
             self.outstanding = self.outstanding.saturating_sub(1);
@@ -56,7 +65,10 @@ impl InFlight {
 
     /// Since when the oldest message has been waiting, to within [`SLOT`].
     pub fn oldest(&self) -> Option<Instant> {
-        self.slots.iter().find(|slot| slot.outstanding > 0).map(|slot| slot.started)
+        self.slots
+            .iter()
+            .find(|slot| slot.outstanding > 0)
+            .map(|slot| slot.started)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -32,8 +32,8 @@ use circuit::Circuits;
 use ending::Ending;
 use in_flight::InFlight;
 use outcomes::Returned;
-pub use partitioning::{Partition, PartitionInfo, PartitionJob, PartitionReply};
 use partitioning::Partitioning;
+pub use partitioning::{Partition, PartitionInfo, PartitionJob, PartitionReply};
 use probing::Probing;
 
 /// A promise of the user's, to be settled once.
@@ -60,7 +60,11 @@ pub enum Command {
 enum Signal {
     Answer(Result<ClusterAnswer, String>),
     Partitions(Result<Vec<(TopicId, Vec<PartitionInfo>)>, String>),
-    Partitioned { ticket: u64, partitions: Vec<Option<i32>>, failure: Option<String> },
+    Partitioned {
+        ticket: u64,
+        partitions: Vec<Option<i32>>,
+        failure: Option<String>,
+    },
 }
 
 /// The JS side, as the worker sees it.
@@ -83,7 +87,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(inbox: Arc<Inbox>, statistics: Arc<Statistics>, topics: Arc<Topics>, log: tracing::Dispatch) -> Self {
+    pub fn new(
+        inbox: Arc<Inbox>,
+        statistics: Arc<Statistics>,
+        topics: Arc<Topics>,
+        log: tracing::Dispatch,
+    ) -> Self {
         Shared {
             inbox,
             statistics,
@@ -102,12 +111,17 @@ impl Shared {
         if *ended {
             drop(ended);
             match command {
-                Command::Init(settle) | Command::Drained(settle) | Command::End(settle) => settle(Ok(())),
+                Command::Init(settle) | Command::Drained(settle) | Command::End(settle) => {
+                    settle(Ok(()))
+                }
                 Command::Exit => {}
             }
             return;
         }
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
+        self.commands
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(command);
         drop(ended);
         self.inbox.wake();
     }
@@ -125,7 +139,10 @@ impl Shared {
     /// No message is in memory: all are on disk, delivered or discarded.
     pub fn nothing_in_memory(&self) -> bool {
         let (_, held, counts) = self.inbox.snapshot();
-        held.is_zero() && counts.worker.is_zero() && counts.flight.is_zero() && counts.writer.is_zero()
+        held.is_zero()
+            && counts.worker.is_zero()
+            && counts.flight.is_zero()
+            && counts.writer.is_zero()
     }
 
     fn set_ended(&self) {
@@ -234,7 +251,10 @@ impl Worker {
         let _log = tracing::dispatcher::set_default(&shared.log);
         // Says so even if a turn panics, so that nobody waits for ever.
         let ended = OnDrop(Some(|| shared.set_ended()));
-        match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        match tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+        {
             Ok(runtime) => {
                 runtime.block_on(self.take_turns());
                 // What is still blocked in a call to a hung broker is not waited for.
@@ -283,7 +303,11 @@ impl Worker {
             return NAP * 5;
         }
         let until_probe = self.probing.next_in();
-        if idle { until_probe.min(TICK * 25) } else { until_probe.min(TICK / 4) }
+        if idle {
+            until_probe.min(TICK * 25)
+        } else {
+            until_probe.min(TICK / 4)
+        }
     }
 
     /// Returns whether anything was done.
@@ -325,7 +349,11 @@ impl Worker {
         match signal {
             Signal::Answer(answer) => self.cluster_answered(answer),
             Signal::Partitions(partitions) => self.partitions_are_known(partitions),
-            Signal::Partitioned { ticket, partitions, failure } => self.batch_is_partitioned(ticket, &partitions, failure),
+            Signal::Partitioned {
+                ticket,
+                partitions,
+                failure,
+            } => self.batch_is_partitioned(ticket, &partitions, failure),
         }
     }
 
@@ -344,11 +372,19 @@ impl Worker {
 
     /// To `FallingBack`: Kafka is away. What librdkafka holds comes back and goes to file first.
     fn fall_back(&mut self, why: &str) {
-        if !matches!(self.state, State::Created | State::Connecting | State::Publishing) {
+        if !matches!(
+            self.state,
+            State::Created | State::Connecting | State::Publishing
+        ) {
             return;
         }
-        warn!("Kafka does not answer ({why}); messages go to {}", self.config.fallback.directory.display());
-        self.shared.statistics.error(format!("Kafka does not answer: {why}"));
+        warn!(
+            "Kafka does not answer ({why}); messages go to {}",
+            self.config.fallback.directory.display()
+        );
+        self.shared
+            .statistics
+            .error(format!("Kafka does not answer: {why}"));
         self.set_state(State::FallingBack);
         self.probing.schedule(self.config.probe);
         self.purge(AfterPurge::WriteToFile);
@@ -369,11 +405,23 @@ impl Worker {
         }
     }
 
-    fn discard(&mut self, from: Place, reason: Reason, amount: crate::message::Amount, topic: TopicId, why: &str) {
+    fn discard(
+        &mut self,
+        from: Place,
+        reason: Reason,
+        amount: crate::message::Amount,
+        topic: TopicId,
+        why: &str,
+    ) {
         let topic = self.shared.topics.name(topic);
         tracing::error!(%topic, bytes = amount.bytes, "message discarded: {} ({why})", reason.sentence());
-        self.shared.statistics.errors(format!("discarded: {} ({why})", reason.sentence()), amount.messages);
-        self.shared.statistics.transfer(from, Place::Discarded(reason), amount);
+        self.shared.statistics.errors(
+            format!("discarded: {} ({why})", reason.sentence()),
+            amount.messages,
+        );
+        self.shared
+            .statistics
+            .transfer(from, Place::Discarded(reason), amount);
     }
 
     /// Runs on a thread that may block; its result comes back as a signal.
@@ -389,17 +437,21 @@ impl Worker {
     }
 
     fn tell_waiters(&mut self) {
-        if !self.drained_waiters.is_empty() && (self.shared.inbox.is_drained() || self.state == State::Ended) {
+        if !self.drained_waiters.is_empty()
+            && (self.shared.inbox.is_drained() || self.state == State::Ended)
+        {
             for settle in self.drained_waiters.drain(..) {
                 settle(Ok(()));
             }
         }
-        if !self.told_idle && self.shared.holds_loop.load(Ordering::Acquire) && self.shared.nothing_in_memory() {
+        if !self.told_idle
+            && self.shared.holds_loop.load(Ordering::Acquire)
+            && self.shared.nothing_in_memory()
+        {
             self.told_idle = true;
             self.host.idle();
         }
     }
-
 }
 
 /// Calls its function when dropped.

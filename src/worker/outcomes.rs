@@ -113,11 +113,16 @@ impl Worker {
             return;
         }
         self.last_answer = Some(Instant::now());
-        self.shared.statistics.delivered(collected.delivered, &collected.latencies);
+        self.shared
+            .statistics
+            .delivered(collected.delivered, &collected.latencies);
         for sequence in &collected.sequences {
             self.in_flight.done(*sequence);
             if let Some(topic) = self.circuits.delivered(*sequence) {
-                info!("topic {} takes messages again", self.shared.topics.name(topic));
+                info!(
+                    "topic {} takes messages again",
+                    self.shared.topics.name(topic)
+                );
                 self.writer.seal();
             }
         }
@@ -132,7 +137,9 @@ impl Worker {
         match classify(returned.code) {
             Outcome::Refused => self.refused(&returned),
             // Larger than a batch, it can only have been alone in its own.
-            Outcome::TooLarge if returned.bytes.len() as u64 > self.config.kafka.batch_size => self.too_large(&returned),
+            Outcome::TooLarge if returned.bytes.len() as u64 > self.config.kafka.batch_size => {
+                self.too_large(&returned)
+            }
             Outcome::TooLarge => self.send_alone(returned),
             Outcome::Topic => {
                 self.topic_is_troubled(returned.record.topic, returned.code);
@@ -156,12 +163,24 @@ impl Worker {
 
     fn refused(&mut self, returned: &Returned) {
         let why = returned.code.to_string();
-        self.discard(Place::Flight, Reason::Refused, returned.amount(), returned.record.topic, &why);
+        self.discard(
+            Place::Flight,
+            Reason::Refused,
+            returned.amount(),
+            returned.record.topic,
+            &why,
+        );
     }
 
     fn too_large(&mut self, returned: &Returned) {
         let why = returned.code.to_string();
-        self.discard(Place::Flight, Reason::TooLarge, returned.amount(), returned.record.topic, &why);
+        self.discard(
+            Place::Flight,
+            Reason::TooLarge,
+            returned.amount(),
+            returned.record.topic,
+            &why,
+        );
     }
 
     /// A batch was too large; which of its messages is at fault shows when each goes alone.
@@ -175,14 +194,22 @@ impl Worker {
             );
             match made {
                 Ok(solo) => self.solo = Some(solo),
-                Err(error) => error!(%error, "messages of a batch that was too large go to the fallback file"),
+                Err(error) => {
+                    error!(%error, "messages of a batch that was too large go to the fallback file")
+                }
             }
         }
         let sequence = self.in_flight.next_sequence();
         let topics = &self.shared.topics;
         let topic = returned.record.topic;
         let sent = self.solo.as_mut().map(|solo| {
-            solo.produce(&returned.record, || topics.name(topic), returned.key(), returned.value(), sequence)
+            solo.produce(
+                &returned.record,
+                || topics.name(topic),
+                returned.key(),
+                returned.value(),
+                sequence,
+            )
         });
         match sent {
             Some(Ok(())) => self.in_flight.sent(Instant::now()),
@@ -200,7 +227,9 @@ impl Worker {
                 | RDKafkaErrorCode::UnsupportedVersion
         );
         if refuses_idempotence && self.tuning == Tuning::Standard && self.config.kafka.idempotent {
-            info!("the cluster takes no idempotent producer ({text}); going on with an ordinary one, one request at a time");
+            info!(
+                "the cluster takes no idempotent producer ({text}); going on with an ordinary one, one request at a time"
+            );
             self.tuning = Tuning::Plain;
             self.rebuild();
         } else if code == RDKafkaErrorCode::Fatal {
@@ -217,7 +246,10 @@ impl Worker {
             solo.purge();
         }
         self.circuits.abandon_trials(Instant::now());
-        self.purging = Some(Purge { until: Instant::now() + PURGE_TIMEOUT, then });
+        self.purging = Some(Purge {
+            until: Instant::now() + PURGE_TIMEOUT,
+            then,
+        });
         self.stop_deciding();
         self.give_up_partitioning();
     }
@@ -231,7 +263,10 @@ impl Worker {
             warn!("librdkafka gave up ({code}: {text}); the producer is made anew");
             self.shared.statistics.error(format!("{code}: {text}"));
         }
-        if self.last_rebuild.is_some_and(|last| last.elapsed() < REBUILD_PAUSE) {
+        if self
+            .last_rebuild
+            .is_some_and(|last| last.elapsed() < REBUILD_PAUSE)
+        {
             self.fall_back("the producer failed again");
             return;
         }
@@ -239,7 +274,9 @@ impl Worker {
     }
 
     pub(super) fn check_purge(&mut self) {
-        let Some(Purge { until, then }) = self.purging else { return };
+        let Some(Purge { until, then }) = self.purging else {
+            return;
+        };
         if !self.in_flight.is_empty() && Instant::now() < until {
             return;
         }
@@ -248,9 +285,13 @@ impl Worker {
             self.fall_back("no producer could be made");
             return;
         }
-        if then == AfterPurge::Rebuild && matches!(self.state, State::Connecting | State::Publishing) {
+        if then == AfterPurge::Rebuild
+            && matches!(self.state, State::Connecting | State::Publishing)
+        {
             let batch = self.batch_of_returned();
-            self.shared.statistics.transfer(Place::Flight, Place::Worker, batch.remaining());
+            self.shared
+                .statistics
+                .transfer(Place::Flight, Place::Worker, batch.remaining());
             self.held_back.push_front(batch);
         } else {
             self.settle_returned();
@@ -261,7 +302,12 @@ impl Worker {
     pub(super) fn replace_producer(&mut self) -> bool {
         self.last_rebuild = Some(Instant::now());
         let inbox = std::sync::Arc::clone(&self.shared.inbox);
-        match Producer::new(&self.config.kafka, self.tuning, self.redirect.clone(), inbox) {
+        match Producer::new(
+            &self.config.kafka,
+            self.tuning,
+            self.redirect.clone(),
+            inbox,
+        ) {
             Ok(producer) => {
                 let old = std::mem::replace(&mut self.producer, producer);
                 // Destroying a client waits for its threads.
@@ -297,7 +343,10 @@ impl Worker {
     pub(super) fn returned_topics(&self) -> Vec<(TopicId, RDKafkaErrorCode)> {
         let mut topics: Vec<(TopicId, RDKafkaErrorCode)> = Vec::new();
         for returned in &self.returned {
-            if !topics.iter().any(|(topic, _)| *topic == returned.record.topic) {
+            if !topics
+                .iter()
+                .any(|(topic, _)| *topic == returned.record.topic)
+            {
                 topics.push((returned.record.topic, returned.code));
             }
         }

@@ -100,24 +100,38 @@ impl Partitioning {
     }
 
     fn next(&mut self, topics: &Topics) -> Stage {
-        let Some(batch) = &mut self.batch else { return Stage::Idle };
+        let Some(batch) = &mut self.batch else {
+            return Stage::Idle;
+        };
         if self.waiting != Waiting::Nothing {
             return Stage::Idle;
         }
         let records = batch.remaining_records();
-        if records.iter().all(|record| record.partition != ANY_PARTITION) {
+        if records
+            .iter()
+            .all(|record| record.partition != ANY_PARTITION)
+        {
             return self.give_up().map_or(Stage::Idle, Stage::Ready);
         }
         let mut unknown: Vec<TopicId> = records
             .iter()
             .map(|record| record.topic)
-            .filter(|topic| self.known.get(topic).is_none_or(|(since, _)| since.elapsed() > REFRESH))
+            .filter(|topic| {
+                self.known
+                    .get(topic)
+                    .is_none_or(|(since, _)| since.elapsed() > REFRESH)
+            })
             .collect();
         unknown.sort_by_key(|topic| topic.0);
         unknown.dedup();
         if !unknown.is_empty() {
             self.waiting = Waiting::Partitions;
-            return Stage::NeedsPartitions(unknown.into_iter().map(|topic| (topic, topics.name(topic))).collect());
+            return Stage::NeedsPartitions(
+                unknown
+                    .into_iter()
+                    .map(|topic| (topic, topics.name(topic)))
+                    .collect(),
+            );
         }
         self.waiting = Waiting::Partitioner;
         Stage::NeedsPartitioner(self.ticket, self.jobs(topics))
@@ -125,12 +139,24 @@ impl Partitioning {
 
     fn jobs(&mut self, topics: &Topics) -> Vec<PartitionJob> {
         let mut jobs: Vec<(TopicId, PartitionJob)> = Vec::new();
-        let Some(batch) = &self.batch else { return Vec::new() };
+        let Some(batch) = &self.batch else {
+            return Vec::new();
+        };
         for (record, key, value) in batch.remaining_messages() {
             let same = jobs.last().is_some_and(|(topic, _)| *topic == record.topic);
             if !same {
-                let partitions = self.known.get(&record.topic).map_or_else(Vec::new, |(_, known)| known.clone());
-                jobs.push((record.topic, PartitionJob { topic: topics.name(record.topic), partitions, messages: Vec::new() }));
+                let partitions = self
+                    .known
+                    .get(&record.topic)
+                    .map_or_else(Vec::new, |(_, known)| known.clone());
+                jobs.push((
+                    record.topic,
+                    PartitionJob {
+                        topic: topics.name(record.topic),
+                        partitions,
+                        messages: Vec::new(),
+                    },
+                ));
             }
             if let Some((_, job)) = jobs.last_mut() {
                 job.messages.push((key.to_vec(), value.to_vec()));
@@ -150,7 +176,9 @@ impl Worker {
     }
 
     fn continue_partitioning(&mut self) {
-        let Some(stage) = &mut self.partitioning else { return };
+        let Some(stage) = &mut self.partitioning else {
+            return;
+        };
         match stage.next(&self.shared.topics) {
             Stage::Idle => {}
             Stage::Ready(batch) => self.hand_over(batch),
@@ -164,7 +192,11 @@ impl Worker {
                     jobs,
                     Box::new(move |partitions, failure| {
                         // Nobody listens any more after the end.
-                        let _ = sender.send(Signal::Partitioned { ticket, partitions, failure });
+                        let _ = sender.send(Signal::Partitioned {
+                            ticket,
+                            partitions,
+                            failure,
+                        });
                         inbox.wake();
                     }),
                 );
@@ -172,8 +204,13 @@ impl Worker {
         }
     }
 
-    pub(super) fn partitions_are_known(&mut self, partitions: Result<Vec<(TopicId, Vec<PartitionInfo>)>, String>) {
-        let Some(stage) = &mut self.partitioning else { return };
+    pub(super) fn partitions_are_known(
+        &mut self,
+        partitions: Result<Vec<(TopicId, Vec<PartitionInfo>)>, String>,
+    ) {
+        let Some(stage) = &mut self.partitioning else {
+            return;
+        };
         if stage.waiting == Waiting::Partitions {
             stage.waiting = Waiting::Nothing;
         }
@@ -192,16 +229,29 @@ impl Worker {
         }
     }
 
-    pub(super) fn batch_is_partitioned(&mut self, ticket: u64, partitions: &[Option<i32>], failure: Option<String>) {
+    pub(super) fn batch_is_partitioned(
+        &mut self,
+        ticket: u64,
+        partitions: &[Option<i32>],
+        failure: Option<String>,
+    ) {
         if let Some(failure) = failure {
-            error!("the partitioner failed ({failure}); the default one is used for those messages");
-            self.shared.statistics.error(format!("the partitioner failed: {failure}"));
+            error!(
+                "the partitioner failed ({failure}); the default one is used for those messages"
+            );
+            self.shared
+                .statistics
+                .error(format!("the partitioner failed: {failure}"));
         }
-        let Some(stage) = &mut self.partitioning else { return };
+        let Some(stage) = &mut self.partitioning else {
+            return;
+        };
         if stage.ticket != ticket {
             return;
         }
-        let Some(mut batch) = stage.give_up() else { return };
+        let Some(mut batch) = stage.give_up() else {
+            return;
+        };
         for (record, partition) in batch.remaining_records().iter_mut().zip(partitions) {
             record.partition = partition.unwrap_or(ANY_PARTITION);
         }
@@ -210,13 +260,18 @@ impl Worker {
 
     /// A batch that has waited for the whole retry window goes to file.
     pub(super) fn check_partitioning(&mut self) {
-        let Some(stage) = &mut self.partitioning else { return };
+        let Some(stage) = &mut self.partitioning else {
+            return;
+        };
         if stage.retry_at.is_some_and(|at| at <= Instant::now()) {
             stage.retry_at = None;
             self.continue_partitioning();
             return;
         }
-        let overdue = self.config.retry_window.is_some_and(|window| stage.since.elapsed() >= window);
+        let overdue = self
+            .config
+            .retry_window
+            .is_some_and(|window| stage.since.elapsed() >= window);
         if stage.is_idle() || !overdue {
             return;
         }
@@ -248,8 +303,13 @@ fn fetch(
 ) -> Result<Vec<(TopicId, Vec<PartitionInfo>)>, String> {
     let mut known = Vec::new();
     for (id, name) in topics {
-        let metadata = client.fetch_metadata(Some(&name), METADATA_TIMEOUT).map_err(|error| error.to_string())?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == &*name);
+        let metadata = client
+            .fetch_metadata(Some(&name), METADATA_TIMEOUT)
+            .map_err(|error| error.to_string())?;
+        let topic = metadata
+            .topics()
+            .iter()
+            .find(|topic| topic.name() == &*name);
         let mut partitions: Vec<PartitionInfo> = topic.map_or_else(Vec::new, |topic| {
             topic
                 .partitions()

@@ -47,8 +47,16 @@ impl Probing {
 
     pub(super) fn next_in(&self) -> Duration {
         let in_far_future = Duration::from_secs(3600);
-        let until = |time: Option<Instant>| time.map_or(in_far_future, |time| time.saturating_duration_since(Instant::now()));
-        if self.under_way { until(self.give_up) } else { until(self.next).min(until(self.give_up)) }
+        let until = |time: Option<Instant>| {
+            time.map_or(in_far_future, |time| {
+                time.saturating_duration_since(Instant::now())
+            })
+        };
+        if self.under_way {
+            until(self.give_up)
+        } else {
+            until(self.next).min(until(self.give_up))
+        }
     }
 }
 
@@ -57,7 +65,11 @@ impl Worker {
         let now = Instant::now();
         self.check_purge();
         if self.probing.next.is_some_and(|next| next <= now) && !self.probing.under_way {
-            let timeout = if self.state == State::FallingBack { PROBE_TIMEOUT } else { INQUIRY_TIMEOUT };
+            let timeout = if self.state == State::FallingBack {
+                PROBE_TIMEOUT
+            } else {
+                INQUIRY_TIMEOUT
+            };
             self.probe(timeout);
         }
         if self.probing.give_up.is_some_and(|at| at <= now) {
@@ -73,9 +85,17 @@ impl Worker {
 
     /// A message that has waited for the whole retry window.
     fn check_overdue(&mut self, now: Instant) {
-        let Some(window) = self.config.retry_window else { return };
-        let overdue = self.in_flight.oldest().is_some_and(|oldest| now.duration_since(oldest) >= window);
-        if !overdue || self.purging.is_some() || !matches!(self.state, State::Connecting | State::Publishing) {
+        let Some(window) = self.config.retry_window else {
+            return;
+        };
+        let overdue = self
+            .in_flight
+            .oldest()
+            .is_some_and(|oldest| now.duration_since(oldest) >= window);
+        if !overdue
+            || self.purging.is_some()
+            || !matches!(self.state, State::Connecting | State::Publishing)
+        {
             return;
         }
         if !self.was_answered_lately() {
@@ -87,7 +107,8 @@ impl Worker {
     /// Whether Kafka gave an answer so lately that it is not the cluster that is away.
     pub(super) fn was_answered_lately(&self) -> bool {
         let window = self.config.retry_window.unwrap_or(Duration::from_secs(60));
-        self.last_answer.is_some_and(|last| last.elapsed() < window / 2)
+        self.last_answer
+            .is_some_and(|last| last.elapsed() < window / 2)
     }
 
     /// Asks the cluster, to tell an outage from one topic's trouble.
@@ -122,7 +143,9 @@ impl Worker {
             self.shared.statistics.background_retry();
         }
         let client = self.producer.client();
-        self.ask(move || Signal::Answer(ask_cluster(&client, timeout).map_err(|code| code.to_string())));
+        self.ask(move || {
+            Signal::Answer(ask_cluster(&client, timeout).map_err(|code| code.to_string()))
+        });
     }
 
     pub(super) fn cluster_answered(&mut self, answer: Result<ClusterAnswer, String>) {
@@ -148,7 +171,9 @@ impl Worker {
             }
             Err(why) => {
                 debug!("no answer from Kafka: {why}");
-                self.shared.statistics.error(format!("no answer from Kafka: {why}"));
+                self.shared
+                    .statistics
+                    .error(format!("no answer from Kafka: {why}"));
                 if deciding {
                     self.fall_back(&why);
                 } else if matches!(self.state, State::Connecting | State::FallingBack) {
@@ -168,7 +193,12 @@ impl Worker {
 
     /// `retryOptions.retries`, if they are not for ever, end the waiting of `init()` only.
     fn give_up_init(&mut self, why: &str) {
-        if self.config.probe.retries.is_none_or(|retries| self.probing.attempt < retries) {
+        if self
+            .config
+            .probe
+            .retries
+            .is_none_or(|retries| self.probing.attempt < retries)
+        {
             return;
         }
         for settle in self.init_waiters.drain(..) {

@@ -5,8 +5,8 @@ use std::time::Instant;
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::warn;
 
-use super::circuit::Way;
 use super::Worker;
+use super::circuit::Way;
 use crate::kafka::{Outcome, classify};
 use crate::message::{Amount, Batch, Reason, Record, TopicId};
 use crate::statistics::{Place, State};
@@ -17,14 +17,20 @@ impl Worker {
         let mut busy = false;
         while self.purging.is_none() {
             if self.state == State::FallingBack || self.to_file_at_the_end() {
-                let Some(batch) = self.next_batch() else { break };
+                let Some(batch) = self.next_batch() else {
+                    break;
+                };
                 self.writer.append(batch, Place::Worker);
             } else if self.shared.statistics.flight().cost() >= self.shared.inbox.limits().flight {
                 if !self.spill() {
                     break;
                 }
             } else {
-                if self.partitioning.as_ref().is_some_and(|stage| !stage.is_idle()) {
+                if self
+                    .partitioning
+                    .as_ref()
+                    .is_some_and(|stage| !stage.is_idle())
+                {
                     // Still with the partitioner, and so ahead of what is in the inbox.
                     if !self.spill() {
                         break;
@@ -32,7 +38,9 @@ impl Worker {
                     busy = true;
                     continue;
                 }
-                let Some(batch) = self.next_batch() else { break };
+                let Some(batch) = self.next_batch() else {
+                    break;
+                };
                 self.connect();
                 match self.partitioning {
                     Some(_) => self.partition(batch),
@@ -61,10 +69,15 @@ impl Worker {
         if inbox.held().cost() < inbox.limits().spill {
             return false;
         }
-        let Some(batch) = inbox.take() else { return false };
+        let Some(batch) = inbox.take() else {
+            return false;
+        };
         self.told_idle = false;
         let messages = batch.remaining().messages;
-        warn!(messages, "memory is full: messages spill to the fallback file");
+        warn!(
+            messages,
+            "memory is full: messages spill to the fallback file"
+        );
         self.shared.statistics.spilled(messages);
         self.writer.append(batch, Place::Worker);
         true
@@ -73,7 +86,12 @@ impl Worker {
     /// Hands a batch to librdkafka, message by message, as far as there is room.
     pub(super) fn hand_over(&mut self, mut batch: Batch) {
         let now = Instant::now();
-        let room = self.shared.inbox.limits().flight.saturating_sub(self.shared.statistics.flight().cost());
+        let room = self
+            .shared
+            .inbox
+            .limits()
+            .flight
+            .saturating_sub(self.shared.statistics.flight().cost());
         let mut sent = Amount::default();
         let mut to_file = Batch::default();
         while let Some((record, key, value)) = batch.peek() {
@@ -90,7 +108,10 @@ impl Worker {
             let sequence = self.in_flight.next_sequence();
             let topics = &self.shared.topics;
             let topic = record.topic;
-            match self.producer.produce(record, || topics.name(topic), key, value, sequence) {
+            match self
+                .producer
+                .produce(record, || topics.name(topic), key, value, sequence)
+            {
                 Ok(()) => {
                     self.in_flight.sent(now);
                     if way == Way::Trial {
@@ -111,7 +132,9 @@ impl Worker {
                 }
             }
         }
-        self.shared.statistics.transfer(Place::Worker, Place::Flight, sent);
+        self.shared
+            .statistics
+            .transfer(Place::Worker, Place::Flight, sent);
         self.writer.append(to_file, Place::Worker);
         if batch.is_empty() {
             self.shared.inbox.recycle(batch);
@@ -124,12 +147,22 @@ impl Worker {
     fn not_handed_over(&mut self, record: Record, size: Amount, code: RDKafkaErrorCode) -> Handed {
         match classify(code) {
             Outcome::TooLarge => {
-                self.discard(Place::Worker, Reason::TooLarge, size, record.topic, "more than message.max.bytes");
+                self.discard(
+                    Place::Worker,
+                    Reason::TooLarge,
+                    size,
+                    record.topic,
+                    "more than message.max.bytes",
+                );
                 Handed::Discarded
             }
             Outcome::Fatal => {
                 self.rebuild();
-                if self.purging.is_some() { Handed::Later } else { Handed::ToFile }
+                if self.purging.is_some() {
+                    Handed::Later
+                } else {
+                    Handed::ToFile
+                }
             }
             Outcome::Topic => {
                 self.topic_is_troubled(record.topic, code);
@@ -145,9 +178,13 @@ impl Worker {
 
     pub(super) fn topic_is_troubled(&mut self, topic: TopicId, code: RDKafkaErrorCode) {
         let name = self.shared.topics.name(topic);
-        self.shared.statistics.error(format!("topic {name}: {code}"));
+        self.shared
+            .statistics
+            .error(format!("topic {name}: {code}"));
         if self.circuits.trip(topic, Instant::now()) {
-            warn!("topic {name} takes no messages ({code}); they go to the fallback file, other topics flow on");
+            warn!(
+                "topic {name} takes no messages ({code}); they go to the fallback file, other topics flow on"
+            );
         }
     }
 }
