@@ -14,6 +14,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the inquiry waits that decides, when a message is overdue, between one topic's trouble
 /// and an outage. With the retry window and the purge it stays below the 5 s that are promised.
 const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Least time between two inquiries that were answered at once.
+const INQUIRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The schedule of the probes. At most one request is under way.
 #[derive(Default)]
@@ -25,6 +27,7 @@ pub(super) struct Probing {
     under_way: bool,
     /// The answer decides what becomes of overdue messages.
     deciding: bool,
+    last_inquiry: Option<Instant>,
 }
 
 impl Probing {
@@ -83,25 +86,31 @@ impl Worker {
         self.check_partitioning();
     }
 
-    /// A message that has waited for the whole retry window.
+    /// A message that has waited for nearly the whole retry window. The inquiry begins so early that
+    /// its answer is there when the window ends.
     fn check_overdue(&mut self, now: Instant) {
         let Some(window) = self.config.retry_window else {
             return;
         };
-        let overdue = self
-            .in_flight
-            .oldest()
-            .is_some_and(|oldest| now.duration_since(oldest) >= window);
-        if !overdue
-            || self.purging.is_some()
-            || !matches!(self.state, State::Connecting | State::Publishing)
-        {
+        let early = window.saturating_sub(INQUIRY_TIMEOUT).max(window / 2);
+        if self.purging.is_some() || self.oldest_age(now) < early {
             return;
         }
-        if !self.was_answered_lately() {
+        if !self.was_answered_lately()
+            && self
+                .probing
+                .last_inquiry
+                .is_none_or(|last| now - last >= INQUIRY_PAUSE)
+        {
             self.inquire();
         }
         // Else it is one topic's trouble: librdkafka times its messages out.
+    }
+
+    fn oldest_age(&self, now: Instant) -> Duration {
+        self.in_flight
+            .oldest()
+            .map_or(Duration::ZERO, |oldest| now.duration_since(oldest))
     }
 
     /// Whether Kafka gave an answer so lately that it is not the cluster that is away.
@@ -117,6 +126,7 @@ impl Worker {
             return;
         }
         self.probing.deciding = true;
+        self.probing.last_inquiry = Some(Instant::now());
         if !self.probing.under_way {
             self.probe(INQUIRY_TIMEOUT);
         }
@@ -174,7 +184,12 @@ impl Worker {
                 self.shared
                     .statistics
                     .error(format!("no answer from Kafka: {why}"));
-                if deciding {
+                let now = Instant::now();
+                let overdue = self
+                    .config
+                    .retry_window
+                    .is_some_and(|window| self.oldest_age(now) + INQUIRY_PAUSE >= window);
+                if deciding && (overdue || !self.returned.is_empty()) {
                     self.fall_back(&why);
                 } else if matches!(self.state, State::Connecting | State::FallingBack) {
                     self.give_up_init(&why);
