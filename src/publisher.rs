@@ -177,9 +177,7 @@ impl KafkaPublisher {
     /// The number of messages in memory: not acknowledged, not in a file, not discarded.
     #[napi]
     pub fn queued(&self) -> f64 {
-        let (_, held, counts) = self.shared.inbox.snapshot();
-        (held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages)
-            as f64
+        self.shared.in_memory() as f64
     }
 
     /// All counts at one moment, as plain JSON.

@@ -118,7 +118,7 @@ impl Bridge {
 struct RawHandle(sys::napi_threadsafe_function);
 
 fn release_if_idle(env: &Env, raw: sys::napi_threadsafe_function, shared: &Shared, holds: &Holds) {
-    if shared.nothing_in_memory() && holds.replace(false) {
+    if shared.in_memory() == 0 && holds.replace(false) {
         shared.holds_loop.store(false, Ordering::Release);
         // SAFETY: on the JS thread; the caller's function is alive.
         unsafe { sys::napi_unref_threadsafe_function(env.raw(), raw) };
@@ -293,7 +293,7 @@ pub struct JsSink(pub Arc<Bridge>);
 
 impl Sink for JsSink {
     fn line(&self, level: Level, text: &str) {
-        if !self.0.call(Task::Log(level, text.to_owned())) {
+        if super::exit::is_leaving() || !self.0.call(Task::Log(level, text.to_owned())) {
             Stderr::new("").line(level, text);
         }
     }

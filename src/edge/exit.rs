@@ -1,8 +1,14 @@
 //! The end of the process or of its JS environment: what is in memory goes to Kafka or to file
 //! before it is over, within a bounded time.
+//!
+//! Node runs an environment's clean-up hooks when its event loop has ended and when a worker thread
+//! is terminated, but not on `process.exit()` and not after an uncaught exception: those call
+//! `exit`, whose handlers the C library runs.
 
-use std::cell::RefCell;
-use std::sync::{Arc, Weak};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use napi::{Env, Result};
@@ -12,40 +18,73 @@ use crate::worker::{Command, Shared};
 /// How long a process that ends may be held up, for all its publishers together.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-thread_local! {
-    /// The publishers of this thread's environment, and whether its hook is set.
-    static LIVE: RefCell<Live> = const { RefCell::new(Live { publishers: Vec::new(), hooked: false }) };
-}
+static LIVE: Mutex<Option<Live>> = Mutex::new(None);
+static LEAVING: AtomicBool = AtomicBool::new(false);
 
+#[derive(Default)]
 struct Live {
-    publishers: Vec<Weak<Shared>>,
-    hooked: bool,
+    publishers: Vec<(ThreadId, Weak<Shared>)>,
+    /// Threads whose environment has the hook.
+    hooked: HashSet<ThreadId>,
 }
 
-/// Remembers a publisher until it has ended.
+/// Whether the process is ending: no JavaScript runs any more.
+pub fn is_leaving() -> bool {
+    LEAVING.load(Ordering::Relaxed)
+}
+
+/// Remembers a publisher until it has ended. Called after its client was made: `exit` runs the
+/// handlers that were set last first, and OpenSSL's own must not run before this.
 pub fn watch(env: &Env, shared: &Arc<Shared>) -> Result<()> {
-    LIVE.with_borrow_mut(|live| {
-        live.publishers.retain(|publisher| {
+    let thread = std::thread::current().id();
+    let newly_hooked = {
+        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = live.get_or_insert_default();
+        live.publishers.retain(|(_, publisher)| {
             publisher
                 .upgrade()
                 .is_some_and(|shared| !shared.wait_for_end(Duration::ZERO))
         });
-        live.publishers.push(Arc::downgrade(shared));
-        if !live.hooked {
-            env.add_env_cleanup_hook((), |()| leave())?;
-            live.hooked = true;
-        }
-        Ok(())
-    })
+        live.publishers.push((thread, Arc::downgrade(shared)));
+        live.hooked.insert(thread)
+    };
+    if newly_hooked {
+        env.add_env_cleanup_hook(thread, |thread| leave(Some(thread)))?;
+    }
+    #[cfg(unix)]
+    {
+        static AT_EXIT: Once = Once::new();
+        // SAFETY: the handler is a plain function; the addon is never unloaded before the process.
+        AT_EXIT.call_once(|| unsafe {
+            libc::atexit(at_exit);
+        });
+    }
+    Ok(())
 }
 
-fn leave() {
-    let publishers = LIVE.with_borrow_mut(|live| {
-        live.hooked = false;
-        std::mem::take(&mut live.publishers)
-    });
+#[cfg(unix)]
+extern "C" fn at_exit() {
+    LEAVING.store(true, Ordering::Relaxed);
+    // Unwinding into the C library is not allowed, and there is nobody left to tell.
+    let _ = std::panic::catch_unwind(|| leave(None));
+}
+
+/// Ends the publishers of one thread, or all.
+fn leave(thread: Option<ThreadId>) {
+    let publishers = {
+        let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(live) = live.as_mut() else { return };
+        if let Some(thread) = thread {
+            live.hooked.remove(&thread);
+        }
+        let is_leaving =
+            |(of, _): &mut (ThreadId, Weak<Shared>)| thread.is_none_or(|thread| thread == *of);
+        live.publishers
+            .extract_if(.., is_leaving)
+            .filter_map(|(_, shared)| shared.upgrade())
+            .collect::<Vec<_>>()
+    };
     let deadline = Instant::now() + PATIENCE;
-    let publishers: Vec<_> = publishers.iter().filter_map(Weak::upgrade).collect();
     for shared in &publishers {
         shared.command(Command::Exit);
     }
@@ -53,11 +92,7 @@ fn leave() {
         let left = deadline.saturating_duration_since(Instant::now());
         if !shared.wait_for_end(left) {
             tracing::dispatcher::with_default(&shared.log, || {
-                let (_, held, counts) = shared.inbox.snapshot();
-                let messages = held.messages
-                    + counts.worker.messages
-                    + counts.flight.messages
-                    + counts.writer.messages;
+                let messages = shared.in_memory();
                 tracing::error!(
                     "the process ends with {messages} messages that could neither be published nor written"
                 );

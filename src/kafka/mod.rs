@@ -25,7 +25,7 @@ use rdkafka::client::Client;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 pub use config::{ConfigError, Tuning};
-pub use outcome::{Outcome, classify};
+pub use outcome::{Outcome, classify, describe};
 pub use redirect::Redirect;
 
 use crate::inbox::Inbox;

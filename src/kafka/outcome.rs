@@ -19,6 +19,15 @@ pub enum Outcome {
     Fatal,
 }
 
+/// Librdkafka's words for an error: "Broker: Message size too large".
+pub fn describe(code: RDKafkaErrorCode) -> String {
+    let text = code.to_string();
+    match text.split_once(" (") {
+        Some((_, words)) => words.trim_end_matches(')').to_owned(),
+        None => text,
+    }
+}
+
 pub fn classify(code: RDKafkaErrorCode) -> Outcome {
     use RDKafkaErrorCode as Code;
     match code {

@@ -5,6 +5,9 @@ use super::value::{OptionError, Result, Section, Value};
 /// Librdkafka properties, in the order in which they are set.
 pub type Properties = Vec<(String, String)>;
 
+/// What PEM text has, and a path does not.
+const PEM: &str = "-----BEGIN ";
+
 /// Options of `tls.connect` that librdkafka has no counterpart for.
 const WITHOUT_EFFECT: [&str; 6] = [
     "secureProtocol",
@@ -154,14 +157,26 @@ fn material(section: &Section<'_>, key: &'static str) -> Result<Option<String>> 
     match section.get(key) {
         Value::Missing => Ok(None),
         value => match text(value) {
-            Some(text) => Ok(Some(text).filter(|text| !text.trim().is_empty())),
+            Some(text) if text.trim().is_empty() => Ok(None),
+            Some(text) => check_readable(section, key, &text).map(|()| Some(text)),
             None => Err(section.wrong(key, "PEM text or a file's path, as a string or a Buffer")),
         },
     }
 }
 
+/// What is no PEM text is a path. A key's is not shown: it may be a key that lost its first line.
+fn check_readable(section: &Section<'_>, key: &'static str, material: &str) -> Result<()> {
+    if material.contains(PEM) {
+        return Ok(());
+    }
+    std::fs::File::open(material).map(drop).map_err(|error| {
+        let takes = format!("PEM text or the path of a file that can be read ({error})");
+        section.wrong(key, &takes)
+    })
+}
+
 fn pem_or_path(material: &str, property: &str) -> &'static str {
-    let pem = material.contains("-----BEGIN ");
+    let pem = material.contains(PEM);
     match (property, pem) {
         ("ssl.certificate", true) => "ssl.certificate.pem",
         ("ssl.certificate", false) => "ssl.certificate.location",
@@ -184,6 +199,9 @@ fn tls12_ciphers(list: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A file that is there when tests run: the manifest.
+    const KEY_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
     fn properties(
         ssl: &[(&str, Value)],
@@ -237,7 +255,7 @@ mod tests {
         let pem = "-----BEGIN CERTIFICATE-----\nx";
         let ssl = [
             ("cert", Value::Bytes(pem.into())),
-            ("key", Value::String("/secret/key.pem".into())),
+            ("key", Value::String(KEY_PATH.into())),
             (
                 "ca",
                 Value::Array(vec![Value::String(pem.into()), Value::String(pem.into())]),
@@ -245,7 +263,7 @@ mod tests {
         ];
         let set = properties(&ssl, &[("KAFKA_CLIENT_CA", "/ignored")], false).unwrap();
         assert_eq!(get(&set, "ssl.certificate.pem"), Some(pem));
-        assert_eq!(get(&set, "ssl.key.location"), Some("/secret/key.pem"));
+        assert_eq!(get(&set, "ssl.key.location"), Some(KEY_PATH));
         assert_eq!(
             get(&set, "ssl.ca.pem"),
             Some(format!("{pem}\n{pem}").as_str())
@@ -267,9 +285,28 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_not_there_is_named_unless_it_is_a_key() {
+        let missing = |name| [(name, Value::String("/nowhere/s3cret".into()))];
+        let error = properties(&missing("ca"), &[], false)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("'ssl.ca'") && error.contains("/nowhere/s3cret"),
+            "{error}"
+        );
+        let error = properties(&missing("key"), &[], false)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("'ssl.key'") && !error.contains("s3cret"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_certificate_needs_its_key() {
         let error =
-            properties(&[("cert", Value::String("/c.pem".into()))], &[], false).unwrap_err();
+            properties(&[("cert", Value::String(KEY_PATH.into()))], &[], false).unwrap_err();
         assert_eq!(error.name, "ssl.key");
         let error = properties(&[("key", Value::Number(1.0))], &[], false).unwrap_err();
         assert!(!error.to_string().contains('1'), "{error}");

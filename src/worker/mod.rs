@@ -136,13 +136,10 @@ impl Shared {
         *ended
     }
 
-    /// No message is in memory: all are on disk, delivered or discarded.
-    pub fn nothing_in_memory(&self) -> bool {
+    /// The number of messages in memory: not on disk, not delivered, not discarded.
+    pub fn in_memory(&self) -> u64 {
         let (_, held, counts) = self.inbox.snapshot();
-        held.is_zero()
-            && counts.worker.is_zero()
-            && counts.flight.is_zero()
-            && counts.writer.is_zero()
+        held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages
     }
 
     fn set_ended(&self) {
@@ -446,7 +443,7 @@ impl Worker {
         }
         if !self.told_idle
             && self.shared.holds_loop.load(Ordering::Acquire)
-            && self.shared.nothing_in_memory()
+            && self.shared.in_memory() == 0
         {
             self.told_idle = true;
             self.host.idle();

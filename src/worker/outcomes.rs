@@ -6,7 +6,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tracing::{error, info, warn};
 
 use super::{AfterPurge, Purge, Worker};
-use crate::kafka::{Failure, Outcome, Producer, Reports, Tuning, classify};
+use crate::kafka::{Failure, Outcome, Producer, Reports, Tuning, classify, describe};
 use crate::message::{Amount, Batch, Reason, Record, TopicId};
 use crate::statistics::{Place, State};
 
@@ -162,7 +162,7 @@ impl Worker {
     }
 
     fn refused(&mut self, returned: &Returned) {
-        let why = returned.code.to_string();
+        let why = describe(returned.code);
         self.discard(
             Place::Flight,
             Reason::Refused,
@@ -173,7 +173,7 @@ impl Worker {
     }
 
     fn too_large(&mut self, returned: &Returned) {
-        let why = returned.code.to_string();
+        let why = describe(returned.code);
         self.discard(
             Place::Flight,
             Reason::TooLarge,
@@ -219,7 +219,9 @@ impl Worker {
     }
 
     fn cluster_error(&mut self, code: RDKafkaErrorCode, text: &str) {
-        self.shared.statistics.error(format!("{code}: {text}"));
+        self.shared
+            .statistics
+            .error(format!("{}: {text}", describe(code)));
         let refuses_idempotence = matches!(
             code,
             RDKafkaErrorCode::ClusterAuthorizationFailed
@@ -260,8 +262,9 @@ impl Worker {
             return;
         }
         if let Some((code, text)) = self.producer.fatal_error() {
-            warn!("librdkafka gave up ({code}: {text}); the producer is made anew");
-            self.shared.statistics.error(format!("{code}: {text}"));
+            let why = format!("{}: {text}", describe(code));
+            warn!("librdkafka gave up ({why}); the producer is made anew");
+            self.shared.statistics.error(why);
         }
         if self
             .last_rebuild

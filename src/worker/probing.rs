@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::{Signal, Worker};
-use crate::kafka::{ClusterAnswer, ask_cluster};
+use crate::kafka::{ClusterAnswer, ask_cluster, describe};
 use crate::options::RetryPolicy;
 use crate::statistics::State;
 
@@ -154,7 +154,7 @@ impl Worker {
         }
         let client = self.producer.client();
         self.ask(move || {
-            Signal::Answer(ask_cluster(&client, timeout).map_err(|code| code.to_string()))
+            Signal::Answer(ask_cluster(&client, timeout).map_err(|code| describe(code)))
         });
     }
 

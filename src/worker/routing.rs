@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::Worker;
 use super::circuit::Way;
-use crate::kafka::{Outcome, classify};
+use crate::kafka::{Outcome, classify, describe};
 use crate::message::{Amount, Batch, Reason, Record, TopicId};
 use crate::statistics::{Place, State};
 
@@ -169,21 +169,20 @@ impl Worker {
                 Handed::ToFile
             }
             Outcome::Refused | Outcome::Cluster | Outcome::Purged => {
-                warn!("librdkafka did not take a message: {code}; it goes to the fallback file");
-                self.shared.statistics.error(code.to_string());
+                let why = describe(code);
+                warn!("librdkafka did not take a message ({why}); it goes to the fallback file");
+                self.shared.statistics.error(why);
                 Handed::ToFile
             }
         }
     }
 
     pub(super) fn topic_is_troubled(&mut self, topic: TopicId, code: RDKafkaErrorCode) {
-        let name = self.shared.topics.name(topic);
-        self.shared
-            .statistics
-            .error(format!("topic {name}: {code}"));
+        let (name, why) = (self.shared.topics.name(topic), describe(code));
+        self.shared.statistics.error(format!("topic {name}: {why}"));
         if self.circuits.trip(topic, Instant::now()) {
             warn!(
-                "topic {name} takes no messages ({code}); they go to the fallback file, other topics flow on"
+                "topic {name} takes no messages ({why}); they go to the fallback file, other topics flow on"
             );
         }
     }
