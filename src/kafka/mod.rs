@@ -29,7 +29,7 @@ pub use outcome::{Outcome, classify, describe};
 pub use redirect::Redirect;
 
 use crate::inbox::Inbox;
-use crate::message::{Record, TopicId};
+use crate::message::{Record, TopicId, now_ms};
 use crate::options::KafkaConfig;
 
 /// A client's context: what its callbacks reach.
@@ -117,7 +117,8 @@ impl Producer {
         Arc::clone(&self.client)
     }
 
-    /// Hands over one message; a delivery report follows if and only if this succeeds.
+    /// Hands over one message; a delivery report follows if and only if this succeeds. `now` is the
+    /// time, in milliseconds since the Unix epoch.
     pub fn produce(
         &mut self,
         record: &Record,
@@ -125,6 +126,7 @@ impl Producer {
         key: &[u8],
         value: &[u8],
         sequence: u64,
+        now: i64,
     ) -> Result<(), RDKafkaErrorCode> {
         let topic = self.topic(record.topic, name)?;
         // SAFETY: F_COPY makes librdkafka copy the value; it always copies the key.
@@ -137,7 +139,7 @@ impl Producer {
                 value.len(),
                 key.as_ptr().cast(),
                 key.len(),
-                sequence as *mut c_void,
+                Opaque::new(sequence, now - record.timestamp).0 as *mut c_void,
             )
         };
         if status == 0 {
@@ -194,19 +196,19 @@ impl Producer {
     }
 
     fn serve_reports(&self, event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
+        let now = now_ms();
         loop {
             // SAFETY: a non-null message lives as long as its event, which the caller destroys.
             let Some(message) = (unsafe { rd::rd_kafka_event_message_next(event).as_ref() }) else {
                 return;
             };
-            let sequence = message._private as u64;
+            let opaque = Opaque(message._private as u64);
+            let sequence = opaque.sequence();
+            // SAFETY: as above.
+            let latency = unsafe { rd::rd_kafka_message_latency(message) }.max(0);
             if message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                let latency = unsafe { rd::rd_kafka_message_latency(message) };
-                reports.delivered(
-                    sequence,
-                    message.len + message.key_len,
-                    latency.max(0) as u64,
-                );
+                let size = message.len + message.key_len;
+                reports.delivered(sequence, size, latency as u64);
                 continue;
             }
             let Some(topic) = self.ids.get(&message.rkt) else {
@@ -216,7 +218,8 @@ impl Producer {
                 sequence,
                 topic: *topic,
                 partition: message.partition,
-                timestamp: unsafe { rd::rd_kafka_message_timestamp(message, ptr::null_mut()) },
+                // Librdkafka does not tell the timestamp of a message that failed.
+                timestamp: now - latency / 1000 - opaque.waited_ms(),
                 key: bytes(message.key, message.key_len),
                 value: bytes(message.payload, message.len),
                 code: message.err.into(),
@@ -257,6 +260,28 @@ impl Drop for Producer {
             }
             rd::rd_kafka_queue_destroy(self.queue);
         }
+    }
+}
+
+/// What librdkafka keeps for each message: its number, and for how many milliseconds it had been
+/// queued when it was handed over.
+#[derive(Clone, Copy)]
+struct Opaque(u64);
+
+impl Opaque {
+    const WAITED_BITS: u32 = 20;
+    const MAX_WAITED: i64 = (1 << Self::WAITED_BITS) - 1;
+
+    fn new(sequence: u64, waited_ms: i64) -> Self {
+        Opaque(sequence << Self::WAITED_BITS | waited_ms.clamp(0, Self::MAX_WAITED) as u64)
+    }
+
+    fn sequence(self) -> u64 {
+        self.0 >> Self::WAITED_BITS
+    }
+
+    fn waited_ms(self) -> i64 {
+        self.0 as i64 & Self::MAX_WAITED
     }
 }
 

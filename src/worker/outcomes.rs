@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use super::{AfterPurge, Purge, Worker};
 use crate::kafka::{Failure, Outcome, Producer, Reports, Tuning, classify, describe};
-use crate::message::{Amount, Batch, Reason, Record, TopicId};
+use crate::message::{Amount, Batch, Reason, Record, TopicId, now_ms};
 use crate::statistics::{Place, State};
 
 /// Longest time that librdkafka is given to hand everything back.
@@ -209,6 +209,7 @@ impl Worker {
                 returned.key(),
                 returned.value(),
                 sequence,
+                now_ms(),
             )
         });
         match sent {

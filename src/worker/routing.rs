@@ -8,7 +8,7 @@ use tracing::warn;
 use super::Worker;
 use super::circuit::Way;
 use crate::kafka::{Outcome, classify, describe};
-use crate::message::{Amount, Batch, Reason, Record, TopicId};
+use crate::message::{Amount, Batch, Reason, Record, TopicId, now_ms};
 use crate::statistics::{Place, State};
 
 impl Worker {
@@ -85,7 +85,7 @@ impl Worker {
 
     /// Hands a batch to librdkafka, message by message, as far as there is room.
     pub(super) fn hand_over(&mut self, mut batch: Batch) {
-        let now = Instant::now();
+        let (now, now_ms) = (Instant::now(), now_ms());
         let room = self
             .shared
             .inbox
@@ -110,7 +110,7 @@ impl Worker {
             let topic = record.topic;
             match self
                 .producer
-                .produce(record, || topics.name(topic), key, value, sequence)
+                .produce(record, || topics.name(topic), key, value, sequence, now_ms)
             {
                 Ok(()) => {
                     self.in_flight.sent(now);
