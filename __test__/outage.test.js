@@ -13,6 +13,7 @@ const {
   fallbackFiles,
   makePublisher,
   readFallback,
+  untilSettled,
   untilState,
 } = require('./support/publisher')
 const { until } = require('./support/until')
@@ -29,6 +30,13 @@ beforeAll(async () => {
 })
 afterAll(() => kafka?.stop())
 
+/** The log lines about changes of state, without their details. */
+function stateLines(publisher) {
+  return publisher.lines
+    .filter(({ text }) => /^(connected to Kafka|Kafka does not answer|Kafka answers)/.test(text))
+    .map(({ level, text }) => `${level} ${text.split(/[;(]/)[0].trim()}`)
+}
+
 /** Under load: Kafka is up, is killed, is away for a while, and comes back. */
 describe.each([
   ['the default options', {}],
@@ -40,7 +48,7 @@ describe.each([
   let messages
   let lines
   let queued
-  let slowest
+  let load
   let before
   let after
 
@@ -53,7 +61,7 @@ describe.each([
       defaultTopic: topic,
       ...options,
     })
-    const load = startLoad(publisher)
+    load = startLoad(publisher)
     await until(() => statistics().sentCnt >= 1000, { what: '1000 messages in Kafka' })
     before = load.count()
     await kafka.kill()
@@ -70,7 +78,6 @@ describe.each([
     })
     load.stop()
     queued = load.count()
-    slowest = load.slowest()
     await publisher.end()
     seen.ended = statistics()
     messages = await readTopic(kafka.bootstrap, topic)
@@ -84,11 +91,15 @@ describe.each([
   test('every message is in Kafka or in a file, and nothing else is in either', () => {
     const inTopic = numbersInTopic(messages)
     const inFile = numbersInFile(lines)
+    const fileNumbers = new Set(inFile)
     expect(missingFrom(queued, inTopic, inFile)).toEqual([])
+    expect(lines.filter((line) => line.topic !== topic)).toEqual([])
     expect(new Set(inTopic).size).toBe(inTopic.length)
+    // What the broker took and had no time to acknowledge is in both.
+    const inBoth = inTopic.filter((i) => fileNumbers.has(i)).length
     expect(seen.ended).toMatchObject({
       queueCnt: queued,
-      sentCnt: inTopic.length,
+      sentCnt: inTopic.length - inBoth,
       curQueuedCnt: 0,
       discardedCnt: { total: 0 },
       filePublisher: { mesgCnt: inFile.length },
@@ -109,9 +120,12 @@ describe.each([
   })
 
   test('each line has the time at which its message was queued', () => {
-    const times = lines.map(({ timestamp }) => timestamp)
-    expect(lines.filter((line) => line.topic !== topic)).toEqual([])
-    expect(times.filter((time, at) => at > 0 && time < times[at - 1])).toEqual([])
+    const wrong = lines.filter(({ value, timestamp }) => {
+      const [begin, end] = load.when(value.i)
+      // What librdkafka hands back comes with how long it waited, not with when that began.
+      return timestamp < begin - 2 || timestamp > end + 2
+    })
+    expect(wrong).toEqual([])
   })
 
   test('what was queued before the outage, or after it, is not in the file', () => {
@@ -119,7 +133,6 @@ describe.each([
     // What was on its way when the broker was killed may be in both.
     expect(inFile[0]).toBeGreaterThan(before - 1000)
     expect(inFile.at(-1)).toBeLessThan(after + 100)
-    expect(missingFrom(queued, inFile, numbersInTopic(messages))).toEqual([])
   })
 
   test('each change of state is seen in the statistics and logged once', () => {
@@ -137,10 +150,7 @@ describe.each([
     })
     expect(seen.recovered.backgroundRetries).toBeGreaterThan(0)
     expect(seen.recovered.errorCnt).toBeGreaterThan(0)
-    const told = publisher.lines
-      .filter(({ text }) => /^(connected to Kafka|Kafka does not answer|Kafka answers)/.test(text))
-      .map(({ level, text }) => `${level} ${text.split(/[;(]/)[0].trim()}`)
-    expect(told).toEqual([
+    expect(stateLines(publisher)).toEqual([
       'INFO connected to Kafka',
       'WARN Kafka does not answer',
       'INFO Kafka answers again',
@@ -149,7 +159,7 @@ describe.each([
 
   test('queue() does not block, whatever happens to Kafka', () => {
     // Far above what it takes, far below what any waiting would.
-    expect(slowest).toBeLessThan(50)
+    expect(load.slowest()).toBeLessThan(50)
   })
 
   test('the file is not touched any more once Kafka is back', () => {
@@ -158,35 +168,52 @@ describe.each([
   })
 })
 
-test('a second outage makes a second file', async () => {
-  await kafka.createTopic('twice')
-  const publisher = makePublisher({
-    connectionString: kafka.bootstrap,
-    defaultTopic: 'twice',
-    ...SOON,
-  })
-  try {
+describe('a second outage, soon after the first', () => {
+  let publisher
+  let files
+  let arrived
+
+  beforeAll(async () => {
+    await kafka.createTopic('twice')
+    publisher = makePublisher({
+      connectionString: kafka.bootstrap,
+      defaultTopic: 'twice',
+      ...SOON,
+      // The broker is back some time before it gives a producer its id.
+      retries: undefined,
+    })
     await publisher.init()
     const outage = async (message) => {
       await kafka.kill()
       publisher.queue('key', message)
       await untilState(publisher, 'fallingBack')
-      await until(() => publisher.queued() === 0, { what: 'the message in the file' })
+      await untilSettled(publisher)
       await kafka.restart()
       await untilState(publisher, 'publishing')
     }
     await outage({ outage: 1 })
     publisher.queue('key', { between: true })
-    await until(() => publisher.getStatistics().sentCnt === 1, { what: 'the message in Kafka' })
+    await untilSettled(publisher)
     await outage({ outage: 2 })
     await publisher.end()
-    const files = fallbackFiles(publisher.directory)
-    const values = files.map((file) => JSON.parse(fs.readFileSync(file, 'utf8')).value)
-    expect(values).toEqual([{ outage: 1 }, { outage: 2 }])
-    const arrived = await readTopic(kafka.bootstrap, 'twice')
+    files = fallbackFiles(publisher.directory).map((file) => fs.readFileSync(file, 'utf8'))
+    arrived = await readTopic(kafka.bootstrap, 'twice')
+  })
+  afterAll(endPublishers)
+
+  test('makes a second file, and what was queued in between is in Kafka', () => {
+    expect(files.map((text) => JSON.parse(text).value)).toEqual([{ outage: 1 }, { outage: 2 }])
     expect(arrived.map(({ value }) => value.toString())).toEqual(['{"between":true}'])
     expect(publisher.getStatistics()).toMatchObject({ stateChangeCnt: 7, unaccountedCnt: 0 })
-  } finally {
-    await endPublishers()
-  }
+  })
+
+  test('is logged like the first', () => {
+    expect(stateLines(publisher)).toEqual([
+      'INFO connected to Kafka',
+      'WARN Kafka does not answer',
+      'INFO Kafka answers again',
+      'WARN Kafka does not answer',
+      'INFO Kafka answers again',
+    ])
+  })
 })

@@ -10,7 +10,7 @@ import { MockCluster } from 'kafka-publisher/testing'
 const MESSAGES = 50_000
 
 const cluster = new MockCluster({ brokers: 1 })
-await cluster.createTopic('rows')
+cluster.createTopic('rows')
 const directory = mkdtempSync(path.join(tmpdir(), 'back-pressure-'))
 
 const kp = new KafkaPublisher({
@@ -35,6 +35,6 @@ const { sentCnt, spilledCnt, discardedCnt } = kp.getStatistics()
 console.log(`waited ${waits} times`)
 console.log(`${sentCnt} in Kafka, ${spilledCnt} spilled to file, ${discardedCnt.total} discarded`)
 
-await cluster.close()
+cluster.close()
 rmSync(directory, { recursive: true })
 if (sentCnt !== MESSAGES) process.exitCode = 1

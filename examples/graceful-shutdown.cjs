@@ -10,7 +10,7 @@ const { MockCluster } = require('kafka-publisher/testing')
 
 async function main() {
   const cluster = new MockCluster({ brokers: 1 })
-  await cluster.createTopic('ticks')
+  cluster.createTopic('ticks')
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'graceful-shutdown-'))
   const kp = new KafkaPublisher({
     connectionString: cluster.connectionString,
@@ -28,7 +28,7 @@ async function main() {
     await kp.end()
     const { queueCnt, sentCnt, fallback, discardedCnt } = kp.getStatistics()
     console.log(`${queueCnt} queued: ${sentCnt} in Kafka, ${fallback.messages} in files`)
-    await cluster.close()
+    cluster.close()
     fs.rmSync(directory, { recursive: true })
     if (sentCnt !== tick || discardedCnt.total > 0) process.exitCode = 1
   }

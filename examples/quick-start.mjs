@@ -8,7 +8,7 @@ import { KafkaPublisher } from 'kafka-publisher'
 import { MockCluster } from 'kafka-publisher/testing'
 
 const cluster = new MockCluster({ brokers: 1 })
-await cluster.createTopic('someTopicName')
+cluster.createTopic('someTopicName')
 const directory = mkdtempSync(path.join(tmpdir(), 'quick-start-'))
 
 const kp = new KafkaPublisher({
@@ -29,6 +29,6 @@ for (const message of await cluster.readTopic('someTopicName')) {
 const { sentCnt, fallback } = kp.getStatistics()
 console.log(`${sentCnt} in Kafka, ${fallback.messages} in files`)
 
-await cluster.close()
+cluster.close()
 rmSync(directory, { recursive: true })
 if (sentCnt !== 1) process.exitCode = 1

@@ -11,7 +11,7 @@ const { MockCluster } = require('kafka-publisher/testing')
 
 async function main() {
   const cluster = new MockCluster({ brokers: 1 })
-  await cluster.createTopic('visits')
+  cluster.createTopic('visits')
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'statistics-endpoint-'))
   const kp = new KafkaPublisher({
     connectionString: cluster.connectionString,
@@ -42,7 +42,7 @@ async function main() {
   server.close()
   server.closeAllConnections()
   await kp.end()
-  await cluster.close()
+  cluster.close()
   fs.rmSync(directory, { recursive: true })
   if (before.queueCnt !== 100 || after.queueCnt !== 0) process.exitCode = 1
 }

@@ -20,6 +20,9 @@ const STORM_WINDOW: Duration = Duration::from_secs(10);
 /// Kinds of lines that are remembered for that.
 const MAX_KINDS: usize = 512;
 
+/// The target of changes of state: each is news, and never held back in a storm.
+pub const STATE: &str = concat!(env!("CARGO_CRATE_NAME"), "::state");
+
 /// Where lines go.
 pub trait Sink: Send + Sync {
     fn line(&self, level: Level, text: &str);
@@ -61,8 +64,12 @@ impl<S: Subscriber> Layer<S> for SinkLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::default();
         event.record(&mut line);
-        self.storms
-            .line(*event.metadata().level(), &line.message, &line.fields);
+        let level = *event.metadata().level();
+        if event.metadata().target() == STATE {
+            self.storms.sink.line(level, &line.text());
+        } else {
+            self.storms.line(level, &line);
+        }
     }
 }
 
@@ -71,11 +78,30 @@ impl<S: Subscriber> Layer<S> for SinkLayer {
 struct Line {
     message: String,
     fields: String,
+    topic: String,
+}
+
+impl Line {
+    fn text(&self) -> String {
+        format!("{}{}", self.message, self.fields)
+    }
+
+    /// What lines alike have in common: all but digits; and one topic's trouble is not another's.
+    fn kind(&self) -> String {
+        self.message
+            .chars()
+            .filter(|c| !c.is_ascii_digit())
+            .chain(self.topic.chars())
+            .collect()
+    }
 }
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         // Writing to a String does not fail.
+        if field.name() == "topic" {
+            self.topic = format!("{value:?}");
+        }
         let _ = if field.name() == "message" {
             write!(self.message, "{value:?}")
         } else {
@@ -84,6 +110,9 @@ impl Visit for Line {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "topic" {
+            value.clone_into(&mut self.topic);
+        }
         let _ = write!(self.fields, " {}={value}", field.name());
     }
 }
@@ -100,15 +129,8 @@ struct Kind {
 }
 
 impl Storms {
-    fn line(&self, level: Level, message: &str, fields: &str) {
-        let kind = (
-            level,
-            message
-                .chars()
-                .filter(|c| !c.is_ascii_digit())
-                .collect::<String>(),
-        );
-        let text = format!("{message}{fields}");
+    fn line(&self, level: Level, line: &Line) {
+        let (kind, text) = ((level, line.kind()), line.text());
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let suppressed = match kinds.get_mut(&kind) {
             Some(known) if known.shown.elapsed() < STORM_WINDOW => {
@@ -270,11 +292,20 @@ mod tests {
             for i in 0..1000 {
                 tracing::error!(topic = "a", "broker {i} is down");
             }
+            tracing::error!(topic = "b", "broker 7 is down");
             tracing::warn!("something else");
+            tracing::info!(target: STATE, "Kafka answers again");
+            tracing::info!(target: STATE, "Kafka answers again");
         });
         assert_eq!(
             lines,
-            ["ERROR broker 0 is down topic=a", "WARN something else"]
+            [
+                "ERROR broker 0 is down topic=a",
+                "ERROR broker 7 is down topic=b",
+                "WARN something else",
+                "INFO Kafka answers again",
+                "INFO Kafka answers again"
+            ]
         );
     }
 

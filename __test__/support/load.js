@@ -3,22 +3,31 @@
 /**
  * Queues `{i}` with i = 0, 1, 2, … under one of 50 keys, `perTick` of them every 10 ms.
  *
- * @returns {{count: () => number, slowest: () => number, stop: () => void}} `slowest`: the longest
- *   call of queue(), in milliseconds
+ * @returns {{count: () => number, slowest: () => number, when: (i: number) => [number, number],
+ *   stop: () => void}} `slowest`: the longest call of queue(), in milliseconds; `when`: the times
+ *   before and after message `i` was queued
  */
 function startLoad(publisher, { perTick = 20, topic } = {}) {
   let i = 0
   let slowest = 0
+  const ticks = []
   const tick = () => {
+    const start = Date.now()
     for (let n = 0; n < perTick; n++, i++) {
       const begin = performance.now()
       publisher.queue(keyOf(i), { i }, topic)
       slowest = Math.max(slowest, performance.now() - begin)
     }
+    ticks.push([start, Date.now()])
   }
   tick()
   const timer = setInterval(tick, 10)
-  return { count: () => i, slowest: () => slowest, stop: () => clearInterval(timer) }
+  return {
+    count: () => i,
+    slowest: () => slowest,
+    when: (number) => ticks[Math.floor(number / perTick)],
+    stop: () => clearInterval(timer),
+  }
 }
 
 const keyOf = (i) => `key ${i % 50}`

@@ -61,9 +61,10 @@
       }
       jobs.forEach(function (job) {
         job.keys.forEach(function (key, i) {
-          var result
+          var result = null
           try {
-            result = partitioner.partition(job.topic, job.partitions, { key: key, value: job.values[i] })
+            // Of a topic that Kafka does not know there is nothing to choose from.
+            if (job.partitions.length > 0) result = partitioner.partition(job.topic, job.partitions, { key: key, value: job.values[i] })
           } catch (error) {
             result = failed(error)
           }
@@ -84,8 +85,7 @@
         var checked = values.map(function (value, i) {
           if (value === null) return null
           if (Number.isInteger(value) && value >= 0 && value < limits[i]) return value
-          // Without partitions the topic is unknown to Kafka, which is no fault of the partitioner.
-          return limits[i] === 0 ? null : failed('it returned ' + String(value) + ' for ' + limits[i] + ' partitions')
+          return failed('it returned ' + String(value) + ' for ' + limits[i] + ' partitions')
         })
         reply(id, checked, failure)
       }

@@ -6,6 +6,7 @@ use tracing::{debug, warn};
 
 use super::{AfterPurge, Settle, Worker};
 use crate::kafka::flush;
+use crate::logging::STATE;
 use crate::statistics::State;
 
 /// How long a process that ends without `end()` is held up for Kafka's acknowledgements.
@@ -109,7 +110,7 @@ impl Worker {
         self.writer.join();
         let counts = self.shared.statistics.counts();
         if counts.disk.messages > 0 {
-            warn!(
+            warn!(target: STATE,
                 "ended with {} messages in fallback files in {}",
                 counts.disk.messages,
                 self.config.fallback.directory.display()

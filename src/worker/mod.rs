@@ -13,7 +13,7 @@ mod partitioning;
 mod probing;
 mod routing;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use crate::fallback::Writer;
 use crate::inbox::Inbox;
 use crate::kafka::{ClusterAnswer, Producer, Redirect, Tuning};
+use crate::logging::STATE;
 use crate::message::{Batch, Reason, TopicId, Topics};
 use crate::options::Config;
 use crate::statistics::{Place, State, Statistics};
@@ -194,6 +195,9 @@ pub struct Worker {
     signals: Receiver<Signal>,
     signal_sender: Sender<Signal>,
     known_troubled: HashSet<String>,
+    /// The least size that was refused as too large, by topic, and when: such messages go alone at
+    /// once, and do not disturb the others.
+    too_large: HashMap<TopicId, (u64, Instant)>,
 }
 
 /// Why everything is being taken back from librdkafka.
@@ -233,6 +237,7 @@ impl Worker {
             signals,
             signal_sender,
             known_troubled: HashSet::new(),
+            too_large: HashMap::new(),
             config: parts.config,
             shared: parts.shared,
             producer: parts.producer,
@@ -375,7 +380,7 @@ impl Worker {
         ) {
             return;
         }
-        warn!(
+        warn!(target: STATE,
             "Kafka does not answer ({why}); messages go to {}",
             self.config.fallback.directory.display()
         );
@@ -393,8 +398,8 @@ impl Worker {
         self.set_state(State::Publishing);
         self.last_answer = Some(Instant::now());
         match was {
-            State::FallingBack => info!("Kafka answers again; publishing"),
-            _ => info!("connected to Kafka; publishing"),
+            State::FallingBack => info!(target: STATE, "Kafka answers again; publishing"),
+            _ => info!(target: STATE, "connected to Kafka; publishing"),
         }
         self.writer.seal();
         for settle in self.init_waiters.drain(..) {

@@ -7,11 +7,14 @@ use tracing::{error, info, warn};
 
 use super::{AfterPurge, Purge, Worker};
 use crate::kafka::{Failure, Outcome, Producer, Reports, Tuning, classify, describe};
+use crate::logging::STATE;
 use crate::message::{Amount, Batch, Reason, Record, TopicId, now_ms};
 use crate::statistics::{Place, State};
 
 /// Longest time that librdkafka is given to hand everything back.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a size that a topic has refused is remembered: its limit may be raised.
+const TOO_LARGE_MEMORY: Duration = Duration::from_secs(60);
 /// A producer that fails for good again within this time is not replaced at once.
 const REBUILD_PAUSE: Duration = Duration::from_secs(10);
 
@@ -119,7 +122,7 @@ impl Worker {
         for sequence in &collected.sequences {
             self.in_flight.done(*sequence);
             if let Some(topic) = self.circuits.delivered(*sequence) {
-                info!(
+                info!(target: STATE,
                     "topic {} takes messages again",
                     self.shared.topics.name(topic)
                 );
@@ -173,44 +176,56 @@ impl Worker {
     }
 
     fn too_large(&mut self, returned: &Returned) {
+        let (size, topic) = (returned.bytes.len() as u64, returned.record.topic);
+        let least = self
+            .too_large
+            .get(&topic)
+            .map_or(size, |(least, _)| size.min(*least));
+        self.too_large.insert(topic, (least, Instant::now()));
         let why = describe(returned.code);
         self.discard(
             Place::Flight,
             Reason::TooLarge,
             returned.amount(),
-            returned.record.topic,
+            topic,
             &why,
         );
     }
 
-    /// A batch was too large; which of its messages is at fault shows when each goes alone.
-    fn send_alone(&mut self, returned: Returned) {
+    /// Whether a message of this size was refused by this topic lately.
+    pub(super) fn may_be_too_large(&self, topic: TopicId, size: u64) -> bool {
+        !self.too_large.is_empty()
+            && self
+                .too_large
+                .get(&topic)
+                .is_some_and(|(least, since)| size >= *least && since.elapsed() < TOO_LARGE_MEMORY)
+    }
+
+    /// The producer that sends each message alone.
+    pub(super) fn solo(&mut self) -> Option<&mut Producer> {
         if self.solo.is_none() {
-            let made = Producer::new(
+            let inbox = std::sync::Arc::clone(&self.shared.inbox);
+            match Producer::new(
                 &self.config.kafka,
                 Tuning::Solo,
                 self.redirect.clone(),
-                std::sync::Arc::clone(&self.shared.inbox),
-            );
-            match made {
+                inbox,
+            ) {
                 Ok(solo) => self.solo = Some(solo),
-                Err(error) => {
-                    error!(%error, "messages of a batch that was too large go to the fallback file")
-                }
+                Err(error) => error!(%error, "messages can't be sent alone"),
             }
         }
+        self.solo.as_mut()
+    }
+
+    /// A batch was too large; which of its messages is at fault shows when each goes alone.
+    fn send_alone(&mut self, returned: Returned) {
         let sequence = self.in_flight.next_sequence();
-        let topics = &self.shared.topics;
         let topic = returned.record.topic;
-        let sent = self.solo.as_mut().map(|solo| {
-            solo.produce(
-                &returned.record,
-                || topics.name(topic),
-                returned.key(),
-                returned.value(),
-                sequence,
-                now_ms(),
-            )
+        let name = self.shared.topics.name(topic);
+        let sent = self.solo().map(|solo| {
+            let (key, value) = (returned.key(), returned.value());
+            solo.produce(&returned.record, || name, key, value, sequence, now_ms())
         });
         match sent {
             Some(Ok(())) => self.in_flight.sent(Instant::now()),
@@ -230,7 +245,7 @@ impl Worker {
                 | RDKafkaErrorCode::UnsupportedVersion
         );
         if refuses_idempotence && self.tuning == Tuning::Standard && self.config.kafka.idempotent {
-            info!(
+            info!(target: STATE,
                 "the cluster takes no idempotent producer ({text}); going on with an ordinary one, one request at a time"
             );
             self.tuning = Tuning::Plain;
@@ -264,7 +279,7 @@ impl Worker {
         }
         if let Some((code, text)) = self.producer.fatal_error() {
             let why = format!("{}: {text}", describe(code));
-            warn!("librdkafka gave up ({why}); the producer is made anew");
+            warn!(target: STATE, "librdkafka gave up ({why}); the producer is made anew");
             self.shared.statistics.error(why);
         }
         if self

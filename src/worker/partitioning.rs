@@ -10,11 +10,13 @@ use tracing::{debug, error, warn};
 
 use super::{Signal, Worker};
 use crate::kafka::Context;
-use crate::message::{ANY_PARTITION, Batch, TopicId, Topics};
+use crate::message::{ANY_PARTITION, Batch, Record, TopicId, Topics};
 use crate::statistics::Place;
 
 /// How long a topic's partitions are believed: topics grow.
 const REFRESH: Duration = Duration::from_secs(60);
+/// How long a topic is believed not to exist.
+const REFRESH_UNKNOWN: Duration = Duration::from_secs(1);
 /// Between two tries to learn a topic's partitions, and how long each waits.
 const RETRY: Duration = Duration::from_millis(200);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
@@ -100,27 +102,21 @@ impl Partitioning {
     }
 
     fn next(&mut self, topics: &Topics) -> Stage {
-        let Some(batch) = &mut self.batch else {
+        let Some(batch) = &self.batch else {
             return Stage::Idle;
         };
         if self.waiting != Waiting::Nothing {
             return Stage::Idle;
         }
-        let records = batch.remaining_records();
-        if records
-            .iter()
-            .all(|record| record.partition != ANY_PARTITION)
-        {
+        let is_chosen = |(record, ..): (&Record, _, _)| record.partition != ANY_PARTITION;
+        let all_chosen = batch.remaining_messages().all(is_chosen);
+        if all_chosen {
             return self.give_up().map_or(Stage::Idle, Stage::Ready);
         }
-        let mut unknown: Vec<TopicId> = records
-            .iter()
-            .map(|record| record.topic)
-            .filter(|topic| {
-                self.known
-                    .get(topic)
-                    .is_none_or(|(since, _)| since.elapsed() > REFRESH)
-            })
+        let mut unknown: Vec<TopicId> = batch
+            .remaining_messages()
+            .map(|(record, ..)| record.topic)
+            .filter(|topic| !self.is_known(*topic))
             .collect();
         unknown.sort_by_key(|topic| topic.0);
         unknown.dedup();
@@ -135,6 +131,17 @@ impl Partitioning {
         }
         self.waiting = Waiting::Partitioner;
         Stage::NeedsPartitioner(self.ticket, self.jobs(topics))
+    }
+
+    fn is_known(&self, topic: TopicId) -> bool {
+        self.known.get(&topic).is_some_and(|(since, partitions)| {
+            let believed = if partitions.is_empty() {
+                REFRESH_UNKNOWN
+            } else {
+                REFRESH
+            };
+            since.elapsed() < believed
+        })
     }
 
     fn jobs(&mut self, topics: &Topics) -> Vec<PartitionJob> {

@@ -1,5 +1,6 @@
 //! From the inbox to Kafka or to file.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use rdkafka::types::RDKafkaErrorCode;
@@ -8,6 +9,7 @@ use tracing::warn;
 use super::Worker;
 use super::circuit::Way;
 use crate::kafka::{Outcome, classify, describe};
+use crate::logging::STATE;
 use crate::message::{Amount, Batch, Reason, Record, TopicId, now_ms};
 use crate::statistics::{Place, State};
 
@@ -92,6 +94,7 @@ impl Worker {
             .limits()
             .flight
             .saturating_sub(self.shared.statistics.flight().cost());
+        let shared = Arc::clone(&self.shared);
         let mut sent = Amount::default();
         let mut to_file = Batch::default();
         while let Some((record, key, value)) = batch.peek() {
@@ -106,12 +109,14 @@ impl Worker {
                 continue;
             }
             let sequence = self.in_flight.next_sequence();
-            let topics = &self.shared.topics;
-            let topic = record.topic;
-            match self
-                .producer
-                .produce(record, || topics.name(topic), key, value, sequence, now_ms)
-            {
+            let (record, topic) = (*record, record.topic);
+            let name = || shared.topics.name(topic);
+            let alone = self.may_be_too_large(topic, (key.len() + value.len()) as u64);
+            let producer = match alone.then(|| self.solo()).flatten() {
+                Some(solo) => solo,
+                None => &mut self.producer,
+            };
+            match producer.produce(&record, name, key, value, sequence, now_ms) {
                 Ok(()) => {
                     self.in_flight.sent(now);
                     if way == Way::Trial {
@@ -122,7 +127,6 @@ impl Worker {
                 }
                 Err(RDKafkaErrorCode::QueueFull) => break,
                 Err(code) => {
-                    let record = *record;
                     match self.not_handed_over(record, size, code) {
                         Handed::ToFile => to_file.push(record, key, value),
                         Handed::Discarded => {}
@@ -181,7 +185,7 @@ impl Worker {
         let (name, why) = (self.shared.topics.name(topic), describe(code));
         self.shared.statistics.error(format!("topic {name}: {why}"));
         if self.circuits.trip(topic, Instant::now()) {
-            warn!(
+            warn!(target: STATE,
                 "topic {name} takes no messages ({why}); they go to the fallback file, other topics flow on"
             );
         }

@@ -1,0 +1,191 @@
+const {
+  AclOperationTypes,
+  AclPermissionTypes,
+  AclResourceTypes,
+  ResourcePatternTypes,
+} = require('kafkajs')
+const { withAdmin } = require('./support/client')
+const { readTopic } = require('./support/consume')
+const { Kafka } = require('./support/kafka')
+const {
+  missingFrom,
+  numbersInFile,
+  numbersInTopic,
+  startLoad,
+  unordered,
+} = require('./support/load')
+const { endPublishers, makePublisher, readFallback, untilState } = require('./support/publisher')
+const { until } = require('./support/until')
+
+const CLIENT = 'User:CN=kafka-publisher test client'
+
+let kafka
+beforeAll(async () => {
+  kafka = await Kafka.start({
+    tls: true,
+    properties: {
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      'super.users': 'User:ANONYMOUS',
+      // Topics without rules are open to all, so that a test can close one.
+      'allow.everyone.if.no.acl.found': true,
+    },
+  })
+  await kafka.createTopic('well', { partitions: 3 })
+})
+afterAll(() => kafka?.stop())
+afterEach(endPublishers)
+
+/** Over TLS it has a name that access rules apply to. */
+function makeNamedPublisher(options) {
+  return makePublisher({
+    connectionString: kafka.tlsBootstrap,
+    ssl: { cert: kafka.certificates.clientCert, key: kafka.certificates.clientKey },
+    defaultTopic: 'well',
+    retries: { attempts: 4, delay: { min: 100, max: 400 } },
+    retryOptions: { minTimeout: 100, maxTimeout: 200 },
+    ...options,
+  })
+}
+
+const denied = {
+  resourceType: AclResourceTypes.TOPIC,
+  resourceName: 'denied',
+  resourcePatternType: ResourcePatternTypes.LITERAL,
+  principal: CLIENT,
+  host: '*',
+  operation: AclOperationTypes.WRITE,
+  permissionType: AclPermissionTypes.DENY,
+}
+
+describe.each([
+  {
+    trouble: 'that Kafka does not know',
+    topic: 'unknown',
+    async prepare() {},
+    mend: () => kafka.createTopic('unknown', { partitions: 3 }),
+    reason: /unknown topic/i,
+  },
+  {
+    trouble: 'that this client may not write to',
+    topic: 'denied',
+    async prepare() {
+      await kafka.createTopic('denied', { partitions: 3 })
+      await withAdmin(kafka.bootstrap, (admin) => admin.createAcls({ acl: [denied] }))
+    },
+    mend: () => withAdmin(kafka.bootstrap, (admin) => admin.deleteAcls({ filters: [denied] })),
+    reason: /authorization failed/i,
+  },
+])('a topic $trouble', ({ topic, prepare, mend, reason }) => {
+  test('has its messages in a file until it is well; other topics flow on', async () => {
+    await prepare()
+    const publisher = makeNamedPublisher()
+    const statistics = () => publisher.getStatistics()
+    const wellBefore = (await readTopic(kafka.bootstrap, 'well')).length
+    await publisher.init()
+    const ill = startLoad(publisher, { topic })
+    const well = startLoad(publisher)
+    try {
+      await until(() => statistics().fallback.messages >= 1000, {
+        what: () => `1000 messages in a file; there are ${statistics().fallback.messages}`,
+      })
+      const wellCount = well.count()
+      await until(() => statistics().sentCnt >= wellCount, {
+        what: () => `${wellCount} messages in the other topic; ${statistics().sentCnt} are`,
+      })
+      await mend()
+      const warnings = () => publisher.lines.filter(({ text }) => /takes (no )?messages/.test(text))
+      await until(() => warnings().some(({ text }) => text.includes('takes messages again')), {
+        timeoutMs: 20_000,
+        what: () => `topic ${topic} to take messages again; ${JSON.stringify(statistics())}`,
+      })
+      expect(warnings().map(({ level }) => level)).toEqual(['WARN', 'INFO'])
+      expect(warnings()[0].text).toMatch(reason)
+      const inFile = statistics().fallback.messages
+      ill.stop()
+      well.stop()
+      for (let i = 0; i < 100; i++) publisher.queue('later', { later: i }, topic)
+      await publisher.end()
+      expect(statistics().fallback.messages).toBe(inFile)
+    } finally {
+      ill.stop()
+      well.stop()
+    }
+
+    // To connecting, publishing and ended: the one topic's trouble was not the cluster's.
+    expect(statistics()).toMatchObject({
+      stateChangeCnt: 3,
+      discardedCnt: { total: 0 },
+      unaccountedCnt: 0,
+    })
+    const lines = readFallback(publisher.directory)
+    expect(lines.filter((line) => line.topic !== topic)).toEqual([])
+    const inFile = numbersInFile(lines)
+    expect(unordered(inFile)).toEqual([])
+
+    const inTopic = await readTopic(kafka.bootstrap, topic)
+    const isLater = ({ key }) => key.toString() === '"later"'
+    expect(inTopic.filter(isLater)).toHaveLength(100)
+    const numbers = numbersInTopic(inTopic.filter((message) => !isLater(message)))
+    expect(missingFrom(ill.count(), numbers, inFile)).toEqual([])
+
+    const inWell = await readTopic(kafka.bootstrap, 'well')
+    expect(inWell).toHaveLength(wellBefore + well.count())
+  })
+})
+
+test('only the topic in trouble goes to file when both are queued to before the connection', async () => {
+  const publisher = makeNamedPublisher()
+  publisher.queue('key', { to: 'nowhere' }, 'unknown-from-the-start')
+  publisher.queue('key', { to: 'well' })
+  await untilState(publisher, 'publishing')
+  await until(() => publisher.queued() === 0, { what: 'an empty queue' })
+  expect(readFallback(publisher.directory).map(({ value }) => value)).toEqual([{ to: 'nowhere' }])
+  expect(publisher.getStatistics()).toMatchObject({
+    sentCnt: 1,
+    state: 'publishing',
+    stateChangeCnt: 2,
+    fallback: { messages: 1 },
+  })
+})
+
+test('a topic that is deleted has its messages in a file, and again in Kafka when it is back', async () => {
+  await kafka.createTopic('deleted')
+  const publisher = makeNamedPublisher({ defaultTopic: 'deleted' })
+  const statistics = () => publisher.getStatistics()
+  publisher.queue('key', { n: 0 })
+  await until(() => statistics().sentCnt === 1, { what: 'the first message in Kafka' })
+  await kafka.deleteTopic('deleted')
+  const load = startLoad(publisher, { perTick: 1 })
+  try {
+    await until(() => statistics().fallback.messages >= 50, { what: '50 messages in a file' })
+    await kafka.createTopic('deleted')
+    await until(() => statistics().sentCnt >= 50, { what: '50 messages in Kafka' })
+  } finally {
+    load.stop()
+  }
+  await publisher.end()
+  expect(statistics()).toMatchObject({ stateChangeCnt: 3, discardedCnt: { total: 0 } })
+  const inFile = numbersInFile(readFallback(publisher.directory))
+  const inTopic = numbersInTopic(await readTopic(kafka.bootstrap, 'deleted'))
+  expect(missingFrom(load.count(), inTopic, inFile)).toEqual([])
+})
+
+test('messages that a topic will never take are discarded, logged and counted', async () => {
+  // Every message is older than that when it arrives.
+  const config = { 'message.timestamp.before.max.ms': 0 }
+  await kafka.createTopic('picky', { config })
+  const publisher = makeNamedPublisher({ defaultTopic: 'picky' })
+  for (let i = 0; i < 10; i++) publisher.queue('key', { i })
+  publisher.queue('key', { to: 'well' }, 'well')
+  await publisher.end()
+  expect(publisher.getStatistics()).toMatchObject({
+    sentCnt: 1,
+    errorCnt: 10,
+    discardedCnt: { refused: 10, total: 10 },
+    stateChangeCnt: 3,
+    fallback: { messages: 0 },
+  })
+  const errors = publisher.lines.filter(({ level }) => level === 'ERROR')
+  expect(errors[0].text).toContain('topic=picky')
+  expect(errors[0].text).toMatch(/failed to validate|timestamp/i)
+})
