@@ -22,8 +22,8 @@ export interface KafkaPublisherOptions {
    */
   partitioner?: Partitioner
   /**
-   * How long a message waits for Kafka before it goes to file: the sum of the delays. The default,
-   * 7 attempts from 100 ms to 1 s, is 2.8 s.
+   * How long a message waits for Kafka before it goes to file: the sum of the delays, and at least
+   * `batch.maxWait` and 500 ms. The default, 7 attempts from 100 ms to 1 s, is 2.8 s.
    */
   retries?: {
     /** Number of attempts, the first included. Default 7. */
@@ -47,8 +47,8 @@ export interface KafkaPublisherOptions {
   /** Name of this client in the broker's logs and quotas. Default `'no-kafka-client'`. */
   clientId?: string
   /**
-   * TLS, named as in Node's `tls.connect`. It is on when there is a certificate with its key, or a
-   * CA, or a broker is given as `ssl://`. Each of `cert`, `key`, `ca` is PEM text or a file's path.
+   * TLS, named as in Node's `tls.connect`. It is on when there is a certificate with its key, a
+   * `pfx`, or a CA, or a broker is given as `ssl://`. Each of `cert`, `key`, `ca` is PEM text or a file's path.
    */
   ssl?: {
     /** Client certificate. Default: environment `KAFKA_CLIENT_CERT`. */
@@ -265,7 +265,7 @@ export interface KafkaPublisherStatistics {
   inFlightBytes: number
   /** From handing a message to librdkafka to its acknowledgement, in milliseconds. */
   ackLatency: { count: number; p50: number; p99: number; max: number }
-  /** What this publisher's fallback files hold. */
+  /** What this publisher has written to fallback files. Files that somebody removes stay counted. */
   fallback: {
     /** Absolute path of the directory. */
     directory: string
@@ -314,6 +314,7 @@ export declare class KafkaPublisher {
    * is in memory, writes the rest to the fallback file, and closes.
    *
    * Resolves when every message is accounted for; a second call resolves, too. It never rejects.
+   * Where messages wait for ever (`message.timeout.ms: 0`), Kafka is given 30 s.
    */
   end(): Promise<void>
   /** Resolves when there is room in memory again, after `queue()` has returned `false`. */

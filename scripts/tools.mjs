@@ -14,8 +14,8 @@ const rustVersion = readFileSync(path.join(root, 'Cargo.toml'), 'utf8').match(
 
 const RUST = 'https://rustup.rs'
 const PACKAGES = {
-  linux: 'with apt: build-essential perl; with dnf: gcc gcc-c++ make perl',
-  darwin: 'xcode-select --install',
+  linux: 'with apt: build-essential cmake perl; with dnf: gcc gcc-c++ make cmake perl',
+  darwin: 'xcode-select --install; brew install cmake',
 }
 const C = PACKAGES[process.platform] ?? 'the package manager of your system'
 
@@ -32,6 +32,7 @@ const BUILD_TOOLS = [
   { name: 'a C compiler (cc)', get: C, tries: compilers('CC', ['cc', 'gcc', 'clang']) },
   { name: 'a C++ compiler (c++)', get: C, tries: compilers('CXX', ['c++', 'g++', 'clang++']) },
   { name: 'make', get: C, tries: [['make', '--version']] },
+  { name: 'cmake', get: C, tries: [['cmake', '--version']], least: '3.5' },
   // Some systems have a perl that lacks what OpenSSL's build loads.
   {
     name: 'perl with its modules FindBin and IPC::Cmd',

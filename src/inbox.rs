@@ -42,7 +42,7 @@ pub struct Limits {
     pub flight: u64,
     /// What the inbox may hold before the worker spills it.
     pub spill: u64,
-    /// What the inbox may hold before `queue()` returns `false`.
+    /// What may wait, for the worker or for the disk, before `queue()` returns `false`.
     pub high: u64,
     /// At or below this `drained()` resolves.
     pub low: u64,
@@ -75,6 +75,8 @@ pub struct Inbox {
     limits: Limits,
     statistics: Arc<Statistics>,
     wake: Notify,
+    /// Ends the worker's nap: the inbox has reached its spill mark.
+    urgent: Notify,
 }
 
 impl Inbox {
@@ -92,6 +94,7 @@ impl Inbox {
             limits,
             statistics,
             wake: Notify::new(),
+            urgent: Notify::new(),
         }
     }
 
@@ -135,10 +138,16 @@ impl Inbox {
         state.held.add(Amount::of_one(bytes));
         state.accepted += 1;
         let wake = std::mem::take(&mut state.worker_sleeps);
-        let nearly_full = state.held.cost() >= self.limits.high;
+        let held = state.held.cost();
+        let nearly_full = held + self.statistics.waiting_cost() >= self.limits.high;
+        let one = Amount::of_one(bytes).cost();
+        let spills = held >= self.limits.spill && held - one < self.limits.spill;
         drop(state);
         if wake {
             self.wake.notify_one();
+        }
+        if spills {
+            self.urgent.notify_one();
         }
         Ok(if nearly_full {
             Pushed::NearlyFull
@@ -186,7 +195,7 @@ impl Inbox {
 
     /// Whether `drained()` may resolve.
     pub fn is_drained(&self) -> bool {
-        self.lock().held.cost() <= self.limits.low
+        self.lock().held.cost() + self.statistics.waiting_cost() <= self.limits.low
     }
 
     /// Wakes the worker for something other than a message.
@@ -204,6 +213,14 @@ impl Inbox {
             state.worker_sleeps = true;
         }
         self.wake.notified().await;
+    }
+
+    /// Sleeps for a while, whatever comes, unless the inbox fills up.
+    pub async fn nap(&self, time: std::time::Duration) {
+        tokio::select! {
+            () = self.urgent.notified() => {}
+            () = tokio::time::sleep(time) => {}
+        }
     }
 
     /// Ends the state of [`Inbox::sleep`] when something else woke the worker.
@@ -246,6 +263,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::message::{ANY_PARTITION, TopicId};
+    use crate::statistics::Place;
 
     fn inbox(max: u64) -> Inbox {
         Inbox::new(Limits::new(max), Arc::new(Statistics::default()))
@@ -305,7 +323,12 @@ mod tests {
         assert!(accepted <= 100_000 / 457 + 1, "{accepted}");
         assert!(nearly_full.unwrap() <= accepted / 7);
         assert!(!inbox.is_drained());
-        while inbox.take().is_some() {}
+        while let Some(batch) = inbox.take() {
+            // With the worker it still waits.
+            assert!(!inbox.is_drained());
+            let statistics = &inbox.statistics;
+            statistics.transfer(Place::Worker, Place::Delivered, batch.remaining());
+        }
         assert!(inbox.is_drained());
     }
 

@@ -12,8 +12,9 @@
 //! 2. Only the worker holds the producer; only the writer writes a fallback file.
 //! 3. `queue()` never blocks, throws or waits; memory is bounded in bytes, and what does not fit
 //!    goes to file.
-//! 4. With Kafka up, messages of one topic and key arrive in the order in which they were queued;
-//!    a fallback file has them in that order, too.
+//! 4. With Kafka up, messages of one topic and key arrive in the order in which they were queued. A
+//!    fallback file has the messages of an outage in that order, too; those that spilled because
+//!    memory was full, or that came back late because their topic was in trouble, follow as they come.
 //! 5. Nothing reaches a topic that the user did not queue.
 //! 6. One topic's trouble is its own; silence and broken connections are the cluster's.
 //! 7. A producer that fails for good is replaced.

@@ -47,11 +47,12 @@ pub fn dispatcher(log_level: u8, sink: Box<dyn Sink>) -> Dispatch {
     Dispatch::new(tracing_subscriber::registry().with(SinkLayer { storms }.with_filter(own)))
 }
 
-/// Says how many lines were held back in storms that are over. Called now and then.
-pub fn flush_suppressed() {
+/// Says how many lines were held back in storms that are over, or in all. Called now and then, and at
+/// the end.
+pub fn flush_suppressed(all: bool) {
     tracing::dispatcher::get_default(|dispatch| {
         if let Some(layer) = dispatch.downcast_ref::<SinkLayer>() {
-            layer.storms.flush();
+            layer.storms.flush(all);
         }
     });
 }
@@ -170,11 +171,11 @@ impl Storms {
         }
     }
 
-    fn flush(&self) {
+    fn flush(&self, all: bool) {
         let mut lines = Vec::new();
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         for ((level, _), known) in kinds.iter_mut() {
-            if known.suppressed > 0 && known.shown.elapsed() >= STORM_WINDOW {
+            if known.suppressed > 0 && (all || known.shown.elapsed() >= STORM_WINDOW) {
                 known.shown = Instant::now();
                 lines.push((
                     *level,

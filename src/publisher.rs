@@ -47,9 +47,14 @@ impl KafkaPublisher {
         env: Env,
         #[napi(ts_arg_type = "KafkaPublisherOptions")] options: Unknown<'_>,
     ) -> Result<Self> {
-        let config = Config::read(&value::from_js(options)?, &|name| std::env::var(name).ok())
-            .map_err(reason)?;
-        let (functions, json) = prepare_host(&env, options)?;
+        let Host {
+            functions,
+            json,
+            is_logger,
+        } = prepare_host(&env, options)?;
+        let values = value::from_js(options)?;
+        let config =
+            Config::read(&values, is_logger, &|name| std::env::var(name).ok()).map_err(reason)?;
         let (has_logger, has_partitioner) =
             (functions.log.is_some(), functions.partition.is_some());
 
@@ -162,6 +167,7 @@ impl KafkaPublisher {
     /// is in memory, writes the rest to the fallback file, and closes.
     ///
     /// Resolves when every message is accounted for; a second call resolves, too. It never rejects.
+    /// Where messages wait for ever (`message.timeout.ms: 0`), Kafka is given 30 s.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn end(&self, env: &Env) -> Result<Object<'static>> {
         self.shared.inbox.close();
@@ -225,8 +231,15 @@ fn reason(error: impl std::fmt::Display) -> Error {
     Error::from_reason(error.to_string())
 }
 
-/// Runs `host.js` on the user's options.
-fn prepare_host(env: &Env, options: Unknown<'_>) -> Result<(Functions, Json)> {
+/// What `host.js` makes of the user's options.
+struct Host {
+    functions: Functions,
+    json: Json,
+    /// The option `logger` is a logger itself, not settings for one.
+    is_logger: bool,
+}
+
+fn prepare_host(env: &Env, options: Unknown<'_>) -> Result<Host> {
     let make: Function<'_, FnArgs<(Unknown<'_>, Unknown<'_>)>, Object<'_>> =
         env.run_script(include_str!("edge/host.js"))?;
     let reply = bridge::reply_function(env)?;
@@ -244,7 +257,12 @@ fn prepare_host(env: &Env, options: Unknown<'_>) -> Result<(Functions, Json)> {
     let safely: Unknown<'_> = host.get_named_property("stringifySafely")?;
     // SAFETY: on the JS thread, in the scope of `safely`.
     let json = unsafe { Json::new(env, napi::JsValue::raw(&safely)) }?;
-    Ok((functions, json))
+    let is_logger = host.get_named_property("isLogger")?;
+    Ok(Host {
+        functions,
+        json,
+        is_logger,
+    })
 }
 
 /// `queue(key, message, [topic])`.
@@ -285,7 +303,6 @@ unsafe extern "C" fn queue_callback(
     result
 }
 
-#[cfg(not(test))]
 napi::ctor::declarative::ctor! {
     /// Adds `queue` to the class that the macro above defines.
     #[ctor(unsafe)]

@@ -148,6 +148,8 @@ pub struct Statistics {
     inner: Mutex<Inner>,
     /// Memory cost of what is with the worker, librdkafka and the writer: read by `queue()`.
     held_cost: AtomicU64,
+    /// The same without librdkafka.
+    waiting_cost: AtomicU64,
 }
 
 impl Default for Statistics {
@@ -178,6 +180,7 @@ impl Default for Statistics {
                 latency: empty_histogram(),
             }),
             held_cost: AtomicU64::new(0),
+            waiting_cost: AtomicU64::new(0),
         }
     }
 }
@@ -227,8 +230,10 @@ impl Statistics {
                 }
             }
         }
-        let held = counts.worker.cost() + counts.flight.cost() + counts.writer.cost();
-        self.held_cost.store(held, Ordering::Relaxed);
+        let waiting = counts.worker.cost() + counts.writer.cost();
+        self.waiting_cost.store(waiting, Ordering::Relaxed);
+        self.held_cost
+            .store(waiting + counts.flight.cost(), Ordering::Relaxed);
     }
 
     /// Acknowledged by Kafka, with the latency of each in microseconds.
@@ -284,6 +289,10 @@ impl Statistics {
 
     pub fn held_cost(&self) -> u64 {
         self.held_cost.load(Ordering::Relaxed)
+    }
+
+    pub fn waiting_cost(&self) -> u64 {
+        self.waiting_cost.load(Ordering::Relaxed)
     }
 
     pub fn flight(&self) -> Amount {

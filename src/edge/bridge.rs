@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ptr;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -33,12 +34,17 @@ enum Task {
 
 type Tsfn = ThreadsafeFunction<Task, Unknown<'static>, (), Status, false, true>;
 
+/// `(level, clientId, text)`.
+type LogFunction = FunctionRef<FnArgs<(String, String, String)>, Unknown<'static>>;
+/// `(host, port)`, to an array of the same.
+type RedirectionFunction = FunctionRef<FnArgs<(String, u32)>, Vec<serde_json::Value>>;
+
 /// The user's functions, as `host.js` prepares them.
 #[derive(Default)]
 pub struct Functions {
-    pub log: Option<FunctionRef<FnArgs<(String, String, String)>, Unknown<'static>>>,
+    pub log: Option<LogFunction>,
     pub partition: Option<FunctionRef<FnArgs<(u32, Unknown<'static>)>, Unknown<'static>>>,
-    pub redirect: Option<FunctionRef<FnArgs<(String, u32)>, Vec<serde_json::Value>>>,
+    pub redirect: Option<RedirectionFunction>,
 }
 
 /// A way to the JS thread. It does not keep the event loop alive unless told to.
@@ -52,7 +58,7 @@ unsafe impl Send for Bridge {}
 unsafe impl Sync for Bridge {}
 
 /// Whether the event loop is kept alive, known on the JS thread.
-pub type Holds = std::rc::Rc<Cell<bool>>;
+pub type Holds = Rc<Cell<bool>>;
 
 impl Bridge {
     pub fn new(
@@ -63,8 +69,8 @@ impl Bridge {
         holds: Holds,
     ) -> Result<Arc<Self>> {
         let noop = env.create_function::<(), Unknown<'static>>("kafkaPublisher", noop)?;
-        let raw = Arc::new(Mutex::new(RawHandle(ptr::null_mut())));
-        let for_callback = Arc::clone(&raw);
+        let raw = Rc::new(Cell::new(ptr::null_mut()));
+        let for_callback = Rc::clone(&raw);
         let tsfn = noop
             .build_threadsafe_function::<Task>()
             .weak::<true>()
@@ -73,20 +79,27 @@ impl Bridge {
                 match context.value {
                     Task::Idle => {
                         if let Some(shared) = shared.get().and_then(Weak::upgrade) {
-                            let raw = for_callback
-                                .lock()
-                                .unwrap_or_else(PoisonError::into_inner)
-                                .0;
-                            release_if_idle(&env, raw, &shared, &holds);
+                            release_if_idle(&env, for_callback.get(), &shared, &holds);
                         }
                     }
                     Task::Log(level, text) => log(&env, &functions, level, &client_id, text),
                     Task::Partition(jobs, reply) => partition(&env, &functions, jobs, reply),
-                    Task::Redirect(address, reply) => redirect(&env, &functions, address, &reply),
+                    Task::Redirect(from, reply) => {
+                    let to = redirect(&env, &functions, &from).unwrap_or_else(|error| {
+                        let log = shared.get().and_then(Weak::upgrade).map(|shared| shared.log.clone());
+                        tracing::dispatcher::with_default(&log.unwrap_or_default(), || {
+                            let why = &error.reason;
+                            tracing::error!("brokerRedirection failed for {from} ({why}); it is not redirected");
+                        });
+                        from
+                    });
+                    // The broker's thread may have stopped waiting.
+                    let _ = reply.try_send(to);
+                }
                 }
                 Ok(())
             })?;
-        raw.lock().unwrap_or_else(PoisonError::into_inner).0 = tsfn.raw();
+        raw.set(tsfn.raw());
         let raw = tsfn.raw();
         Ok(Arc::new(Bridge { tsfn, raw }))
     }
@@ -114,8 +127,6 @@ impl Bridge {
         }
     }
 }
-
-struct RawHandle(sys::napi_threadsafe_function);
 
 fn release_if_idle(env: &Env, raw: sys::napi_threadsafe_function, shared: &Shared, holds: &Holds) {
     if shared.in_memory() == 0 && holds.replace(false) {
@@ -232,22 +243,26 @@ unsafe extern "C" fn reply(env: sys::napi_env, info: sys::napi_callback_info) ->
     ptr::null_mut()
 }
 
-fn redirect(env: &Env, functions: &Functions, address: Address, reply: &SyncSender<Address>) {
-    let to = functions
+fn redirect(env: &Env, functions: &Functions, from: &Address) -> Result<Address> {
+    let wrong = || Error::from_reason("it returned no { host, port }");
+    let function = functions
         .redirect
         .as_ref()
-        .and_then(|function| {
-            let function = function.borrow_back(env).ok()?;
-            let answer = function
-                .call((address.host.clone(), u32::from(address.port)).into())
-                .ok()?;
-            let host = answer.first()?.as_str()?.to_owned();
-            let port = u16::try_from(answer.get(1)?.as_u64()?).ok()?;
-            Some(Address { host, port })
-        })
-        .unwrap_or(address);
-    // The broker's thread may have stopped waiting.
-    let _ = reply.try_send(to);
+        .ok_or_else(wrong)?
+        .borrow_back(env)?;
+    let answer = function.call((from.host.clone(), u32::from(from.port)).into())?;
+    let host = answer
+        .first()
+        .and_then(|host| host.as_str())
+        .ok_or_else(wrong)?;
+    let port = answer
+        .get(1)
+        .and_then(serde_json::Value::as_u64)
+        .ok_or_else(wrong)?;
+    Ok(Address {
+        host: host.to_owned(),
+        port: u16::try_from(port).map_err(|_| wrong())?,
+    })
 }
 
 /// `brokerRedirection` as a function. While the JS thread is busy, the last answer counts.
@@ -260,8 +275,13 @@ impl Redirect for RedirectFunction {
     fn redirect(&self, address: &Address) -> Address {
         let (sender, receiver) = sync_channel(1);
         let asked = self.bridge.call(Task::Redirect(address.clone(), sender));
+        let answer = if asked {
+            receiver.recv_timeout(REDIRECT_TIMEOUT).ok()
+        } else {
+            None
+        };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked && let Ok(to) = receiver.recv_timeout(REDIRECT_TIMEOUT) {
+        if let Some(to) = answer {
             last.insert(address.clone(), to.clone());
             return to;
         }

@@ -25,13 +25,16 @@
     })
   }
 
+  options = options || {}
   var logger = options.logger
+  var isLogger = false
   var log
   if (logger && typeof logger.logFunction === 'function') {
     log = function (level, clientId, text) {
       logger.logFunction(level, clientId, text)
     }
   } else if (logger && typeof logger.error === 'function') {
+    isLogger = true
     log = function (level, clientId, text) {
       var name = level.toLowerCase()
       if (typeof logger[name] === 'function') logger[name](text)
@@ -61,10 +64,9 @@
       }
       jobs.forEach(function (job) {
         job.keys.forEach(function (key, i) {
-          var result = null
+          var result
           try {
-            // Of a topic that Kafka does not know there is nothing to choose from.
-            if (job.partitions.length > 0) result = partitioner.partition(job.topic, job.partitions, { key: key, value: job.values[i] })
+            result = partitioner.partition(job.topic, job.partitions, { key: key, value: job.values[i] })
           } catch (error) {
             result = failed(error)
           }
@@ -103,5 +105,5 @@
     }
   }
 
-  return { stringifySafely: stringifySafely, log: log, partition: partition, redirect: redirect }
+  return { stringifySafely: stringifySafely, isLogger: isLogger, log: log, partition: partition, redirect: redirect }
 })

@@ -9,6 +9,8 @@ pub enum Outcome {
     Refused,
     /// Too large: for the topic if it was alone in its batch, else maybe only the batch was.
     TooLarge,
+    /// Refused for another message's sake, which was in the same batch.
+    Neighbour,
     /// An answer about this topic; other topics are not concerned.
     Topic,
     /// No answer: the cluster, or the way to it.
@@ -33,6 +35,7 @@ pub fn classify(code: RDKafkaErrorCode) -> Outcome {
     match code {
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Outcome::TooLarge,
         Code::InvalidRecord | Code::InvalidTimestamp => Outcome::Refused,
+        Code::InvalidDifferentRecord => Outcome::Neighbour,
         Code::PurgeQueue | Code::PurgeInflight => Outcome::Purged,
         Code::Fatal => Outcome::Fatal,
         Code::UnknownTopicOrPartition

@@ -57,6 +57,8 @@ pub struct KafkaConfig {
     /// A batch is at most this large, unless one message alone is larger.
     pub batch_size: u64,
     pub redirection: Redirection,
+    /// Batches are compressed: a message's size on the wire is not known beforehand.
+    pub compresses: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -85,9 +87,15 @@ const MIN_TRY: Duration = Duration::from_millis(500);
 const SEGMENT_BYTES: u64 = 64 << 20;
 
 impl Config {
+    /// `is_logger`: the option `logger` is a logger itself (pino, console), not settings for one.
+    ///
     /// # Errors
     /// Names the option that is wrong, what it got and what it takes.
-    pub fn read(options: &Value, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+    pub fn read(
+        options: &Value,
+        is_logger: bool,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
         const REQUIRED: &str =
             "must be set to a comma list of seed brokers, such as '127.0.0.1:9092'";
         if *options == Value::Missing {
@@ -129,6 +137,14 @@ impl Config {
         let delivery = Delivery::read(&top, given, &mut warnings, &mut properties)?;
         let user_properties = producer.iter().map(|(name, _)| name.clone()).collect();
         properties.extend(producer);
+        let last = |names: [&str; 2]| {
+            properties
+                .iter()
+                .rev()
+                .find(|(name, _)| names.contains(&name.as_str()))
+        };
+        let compresses = last(["compression.codec", "compression.type"])
+            .is_some_and(|(_, codec)| codec != "none");
 
         let config = Config {
             default_topic: default_topic(&top)?,
@@ -155,11 +171,12 @@ impl Config {
                 user_properties,
                 idempotent: delivery.idempotent,
                 batch_size: delivery.batch_size,
+                compresses,
                 redirection: Redirection::read(&top)?,
             },
             fallback: FallbackConfig::read(&top, &mut warnings)?,
             client_id,
-            log_level: log_level(&top, &mut warnings)?,
+            log_level: log_level(&top, is_logger, &mut warnings)?,
             warnings: Vec::new(),
         };
         check_partitioner(&top)?;
@@ -287,7 +304,9 @@ impl Delivery {
         Ok(Delivery {
             retry_window: window,
             idempotent: acks == -1 && resends > 0,
-            batch_size: size.max(1) as u64,
+            batch_size: given("batch.size")
+                .and_then(|size| size.parse().ok())
+                .unwrap_or(size.max(1) as u64),
         })
     }
 }
@@ -390,22 +409,16 @@ fn codec(top: &Section<'_>) -> Result<&'static str> {
     })
 }
 
-fn log_level(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<u8> {
-    // A logger such as pino or console is a function or has many properties of its own.
-    if matches!(top.get("logger"), Value::Function | Value::Other(_)) {
-        return Ok(5);
+fn log_level(top: &Section<'_>, is_logger: bool, warnings: &mut Vec<String>) -> Result<u8> {
+    const EVERYTHING: u8 = 5;
+    if is_logger {
+        top.get("logger");
+        return Ok(EVERYTHING);
     }
     let section = top.section("logger")?;
-    let is_logger = section
-        .entries()
-        .iter()
-        .any(|(key, value)| key == "error" && *value == Value::Function);
-    if is_logger {
-        return Ok(5);
-    }
     let level = section
         .integer("logLevel", 0..=5, "(0 nothing, 1 errors, … 5 everything)")?
-        .unwrap_or(5) as u8;
+        .unwrap_or(i64::from(EVERYTHING)) as u8;
     if !matches!(section.get("logFunction"), Value::Missing | Value::Function) {
         return Err(section.wrong("logFunction", "a function (level, clientId, ...args)"));
     }

@@ -12,20 +12,23 @@ use crate::statistics::State;
 /// How long a process that ends without `end()` is held up for Kafka's acknowledgements.
 pub(super) const EXIT_FLUSH: Duration = Duration::from_millis(500);
 
+/// How long `end()` waits for Kafka when messages wait for ever (`message.timeout.ms: 0`).
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// An end that has begun. The inbox is closed already.
 pub(super) struct Ending {
     settles: Vec<Settle>,
     /// What is not acknowledged by then goes to file.
-    deadline: Option<Instant>,
+    deadline: Instant,
     flushing: bool,
     /// The writer was told to close.
     closing: bool,
 }
 
 impl Worker {
-    pub(super) fn begin_end(&mut self, settle: Option<Settle>, patience: Option<Duration>) {
+    pub(super) fn begin_end(&mut self, settle: Option<Settle>, patience: Duration) {
         self.shared.inbox.close();
-        let deadline = patience.map(|patience| Instant::now() + patience);
+        let deadline = Instant::now() + patience;
         let ending = self.ending.get_or_insert(Ending {
             settles: Vec::new(),
             deadline,
@@ -33,10 +36,7 @@ impl Worker {
             closing: false,
         });
         // The more impatient one counts.
-        ending.deadline = match (ending.deadline, deadline) {
-            (Some(earlier), Some(deadline)) => Some(earlier.min(deadline)),
-            (one, other) => one.or(other),
-        };
+        ending.deadline = ending.deadline.min(deadline);
         ending.settles.extend(settle);
         for settle in self.init_waiters.drain(..) {
             settle(Ok(()));
@@ -45,11 +45,9 @@ impl Worker {
 
     /// Past its deadline, an end sends everything to file.
     pub(super) fn to_file_at_the_end(&self) -> bool {
-        self.ending.as_ref().is_some_and(|ending| {
-            ending
-                .deadline
-                .is_some_and(|deadline| deadline <= Instant::now())
-        })
+        self.ending
+            .as_ref()
+            .is_some_and(|ending| ending.deadline <= Instant::now())
     }
 
     pub(super) fn check_ending(&mut self) {
@@ -74,11 +72,7 @@ impl Worker {
             // Sends what lingers.
             ending.flushing = true;
             let client = self.producer.client();
-            let patience = ending
-                .deadline
-                .map_or(Duration::from_secs(3600), |deadline| {
-                    deadline.saturating_duration_since(Instant::now())
-                });
+            let patience = ending.deadline.saturating_duration_since(Instant::now());
             tokio::task::spawn_blocking(move || flush(&client, patience));
         }
         if in_flight && late {
@@ -117,7 +111,7 @@ impl Worker {
             );
         }
         self.set_state(State::Ended);
-        crate::logging::flush_suppressed();
+        crate::logging::flush_suppressed(true);
         if let Some(ending) = self.ending.take() {
             for settle in ending.settles {
                 settle(Ok(()));

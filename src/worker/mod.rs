@@ -280,11 +280,11 @@ impl Worker {
                 return;
             }
             if last_tick.elapsed() > Duration::from_secs(1) {
-                crate::logging::flush_suppressed();
+                crate::logging::flush_suppressed(false);
                 last_tick = Instant::now();
             }
             if busy {
-                tokio::time::sleep(NAP).await;
+                self.shared.inbox.nap(NAP).await;
             } else {
                 tokio::select! {
                     () = self.shared.inbox.sleep() => {}
@@ -342,8 +342,11 @@ impl Worker {
                 }
             }
             Command::Drained(settle) => self.drained_waiters.push(settle),
-            Command::End(settle) => self.begin_end(Some(settle), self.config.retry_window),
-            Command::Exit => self.begin_end(None, Some(ending::EXIT_FLUSH)),
+            Command::End(settle) => self.begin_end(
+                Some(settle),
+                self.config.retry_window.unwrap_or(ending::PATIENCE),
+            ),
+            Command::Exit => self.begin_end(None, ending::EXIT_FLUSH),
         }
     }
 

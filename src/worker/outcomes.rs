@@ -143,7 +143,7 @@ impl Worker {
             Outcome::TooLarge if returned.bytes.len() as u64 > self.config.kafka.batch_size => {
                 self.too_large(&returned)
             }
-            Outcome::TooLarge => self.send_alone(returned),
+            Outcome::TooLarge | Outcome::Neighbour => self.send_alone(returned),
             Outcome::Topic => {
                 self.topic_is_troubled(returned.record.topic, returned.code);
                 self.returned.push(returned);
@@ -194,7 +194,9 @@ impl Worker {
 
     /// Whether a message of this size was refused by this topic lately.
     pub(super) fn may_be_too_large(&self, topic: TopicId, size: u64) -> bool {
+        // With compression, size alone does not decide.
         !self.too_large.is_empty()
+            && !self.config.kafka.compresses
             && self
                 .too_large
                 .get(&topic)
@@ -218,7 +220,7 @@ impl Worker {
         self.solo.as_mut()
     }
 
-    /// A batch was too large; which of its messages is at fault shows when each goes alone.
+    /// A batch was refused; which of its messages is at fault shows when each goes alone.
     fn send_alone(&mut self, returned: Returned) {
         let sequence = self.in_flight.next_sequence();
         let topic = returned.record.topic;

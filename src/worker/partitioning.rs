@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::Client;
+use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, error, warn};
 
+use super::circuit::Way;
 use super::{Signal, Worker};
 use crate::kafka::Context;
 use crate::message::{ANY_PARTITION, Batch, Record, TopicId, Topics};
@@ -15,8 +17,6 @@ use crate::statistics::Place;
 
 /// How long a topic's partitions are believed: topics grow.
 const REFRESH: Duration = Duration::from_secs(60);
-/// How long a topic is believed not to exist.
-const REFRESH_UNKNOWN: Duration = Duration::from_secs(1);
 /// Between two tries to learn a topic's partitions, and how long each waits.
 const RETRY: Duration = Duration::from_millis(200);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,9 +58,16 @@ pub(super) struct Partitioning {
     since: Instant,
     waiting: Waiting,
     retry_at: Option<Instant>,
-    known: HashMap<TopicId, (Instant, Vec<PartitionInfo>)>,
+    known: HashMap<TopicId, Known>,
     /// Which batch a reply is for; one that comes too late is for none.
     ticket: u64,
+}
+
+/// A topic's partitions, as Kafka told them for the batch of this ticket.
+struct Known {
+    since: Instant,
+    ticket: u64,
+    partitions: Vec<PartitionInfo>,
 }
 
 /// What the batch needs next.
@@ -133,15 +140,21 @@ impl Partitioning {
         Stage::NeedsPartitioner(self.ticket, self.jobs(topics))
     }
 
+    /// A topic without partitions does not exist, which is believed for this batch only.
     fn is_known(&self, topic: TopicId) -> bool {
-        self.known.get(&topic).is_some_and(|(since, partitions)| {
-            let believed = if partitions.is_empty() {
-                REFRESH_UNKNOWN
+        self.known.get(&topic).is_some_and(|known| {
+            if known.partitions.is_empty() {
+                known.ticket == self.ticket
             } else {
-                REFRESH
-            };
-            since.elapsed() < believed
+                known.since.elapsed() < REFRESH
+            }
         })
+    }
+
+    fn partitions(&self, topic: TopicId) -> &[PartitionInfo] {
+        self.known
+            .get(&topic)
+            .map_or(&[], |known| &known.partitions)
     }
 
     fn jobs(&mut self, topics: &Topics) -> Vec<PartitionJob> {
@@ -152,10 +165,7 @@ impl Partitioning {
         for (record, key, value) in batch.remaining_messages() {
             let same = jobs.last().is_some_and(|(topic, _)| *topic == record.topic);
             if !same {
-                let partitions = self
-                    .known
-                    .get(&record.topic)
-                    .map_or_else(Vec::new, |(_, known)| known.clone());
+                let partitions = self.partitions(record.topic).to_vec();
                 jobs.push((
                     record.topic,
                     PartitionJob {
@@ -176,9 +186,38 @@ impl Partitioning {
 impl Worker {
     /// Begins with a batch; with none in work before.
     pub(super) fn partition(&mut self, batch: Batch) {
-        if let Some(stage) = &mut self.partitioning {
+        let now = Instant::now();
+        let circuits = &self.circuits;
+        let (batch, to_file) = split(batch, |record| circuits.way(record.topic, now) == Way::File);
+        self.writer.append(to_file, Place::Worker);
+        if let Some(stage) = &mut self.partitioning
+            && !batch.is_empty()
+        {
             stage.begin(batch);
             self.continue_partitioning();
+        }
+    }
+
+    /// Messages of a topic that does not exist have no partition to choose from: to file.
+    fn set_unknown_topics_aside(&mut self) {
+        let Some(stage) = &mut self.partitioning else {
+            return;
+        };
+        let Some(batch) = stage.batch.take() else {
+            return;
+        };
+        let mut unknown = Vec::new();
+        let (batch, to_file) = split(batch, |record| {
+            let is_unknown = stage.partitions(record.topic).is_empty();
+            if is_unknown && !unknown.contains(&record.topic) {
+                unknown.push(record.topic);
+            }
+            is_unknown
+        });
+        stage.batch = Some(batch).filter(|batch| !batch.is_empty());
+        self.writer.append(to_file, Place::Worker);
+        for topic in unknown {
+            self.topic_is_troubled(topic, RDKafkaErrorCode::UnknownTopicOrPartition);
         }
     }
 
@@ -224,9 +263,15 @@ impl Worker {
         match partitions {
             Ok(partitions) => {
                 self.last_answer = Some(Instant::now());
-                for (topic, known) in partitions {
-                    stage.known.insert(topic, (Instant::now(), known));
+                for (topic, partitions) in partitions {
+                    let known = Known {
+                        since: Instant::now(),
+                        ticket: stage.ticket,
+                        partitions,
+                    };
+                    stage.known.insert(topic, known);
                 }
+                self.set_unknown_topics_aside();
                 self.continue_partitioning();
             }
             Err(why) => {
@@ -302,8 +347,21 @@ impl Worker {
     }
 }
 
-/// Blocks: never on the worker's thread. A topic that Kafka does not know has no partitions, and
-/// librdkafka's own partitioner finds out.
+/// The batch without the messages that `set_aside` is true for, and those. Order is kept.
+fn split(batch: Batch, mut set_aside: impl FnMut(&Record) -> bool) -> (Batch, Batch) {
+    let (mut kept, mut aside) = (Batch::default(), Batch::default());
+    for (record, key, value) in batch.remaining_messages() {
+        let to = if set_aside(record) {
+            &mut aside
+        } else {
+            &mut kept
+        };
+        to.push(*record, key, value);
+    }
+    (kept, aside)
+}
+
+/// Blocks: never on the worker's thread. A topic that Kafka does not know has no partitions.
 fn fetch(
     client: &Client<Context>,
     topics: Vec<(TopicId, Arc<str>)>,

@@ -153,9 +153,7 @@ impl Worker {
             self.shared.statistics.background_retry();
         }
         let client = self.producer.client();
-        self.ask(move || {
-            Signal::Answer(ask_cluster(&client, timeout).map_err(|code| describe(code)))
-        });
+        self.ask(move || Signal::Answer(ask_cluster(&client, timeout).map_err(describe)));
     }
 
     pub(super) fn cluster_answered(&mut self, answer: Result<ClusterAnswer, String>) {

@@ -172,7 +172,7 @@ impl Worker {
                 self.topic_is_troubled(record.topic, code);
                 Handed::ToFile
             }
-            Outcome::Refused | Outcome::Cluster | Outcome::Purged => {
+            Outcome::Refused | Outcome::Neighbour | Outcome::Cluster | Outcome::Purged => {
                 let why = describe(code);
                 warn!("librdkafka did not take a message ({why}); it goes to the fallback file");
                 self.shared.statistics.error(why);
