@@ -42,6 +42,8 @@ pub struct Limits {
     pub flight: u64,
     /// What the inbox may hold before the worker spills it.
     pub spill: u64,
+    /// The same while everything is being taken back from librdkafka, which must go to file first.
+    pub spill_in_purge: u64,
     /// What may wait, for the worker or for the disk, before `queue()` returns `false`.
     pub high: u64,
     /// At or below this `drained()` resolves.
@@ -54,6 +56,7 @@ impl Limits {
             total: max_buffered_bytes,
             flight: max_buffered_bytes / 2,
             spill: max_buffered_bytes / 4,
+            spill_in_purge: max_buffered_bytes / 8 * 3,
             high: max_buffered_bytes / 8,
             low: max_buffered_bytes / 16,
         }

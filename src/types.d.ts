@@ -152,7 +152,7 @@ export interface Partitioner {
   partition(
     topicName: string,
     partitions: PartitionMetadata[],
-    message: { key: string; value: string },
+    message: { key: string; value: string }
   ): number | Promise<number>
 }
 
@@ -174,7 +174,11 @@ export interface LogSettings {
   /** 0 nothing, 1 errors, 2 and warnings, 3 and information, 4 and debugging, 5 all. Default 5. */
   logLevel?: number
   /** Called with each line. What it throws is written to stderr. */
-  logFunction?(level: 'ERROR' | 'WARN' | 'INFO' | 'DEBUG' | 'TRACE', clientId: string, ...args: unknown[]): void
+  logFunction?(
+    level: 'ERROR' | 'WARN' | 'INFO' | 'DEBUG' | 'TRACE',
+    clientId: string,
+    ...args: unknown[]
+  ): void
 }
 
 /** A logger such as pino's, winston's or `console`. */
@@ -291,4 +295,3 @@ export interface KafkaPublisher {
    */
   queue(key: string | number | object, message: object, topic?: string): boolean
 }
-

@@ -1,5 +1,5 @@
 // What a publisher needs done in JavaScript, for the native side to call. Runs on Node 8.
-(function (options, reply) {
+;(function (options, reply) {
   // JSON.stringify for values that refer to themselves: such a reference becomes
   // "[Circular ~]" (the whole value) or "[Circular ~.path.to.it]", as json-stringify-safe has it.
   function stringifySafely(value) {
@@ -45,7 +45,8 @@
 
   var partitioner = options.partitioner
   var partition
-  if (partitioner !== undefined && partitioner !== null) {
+  // What is no object at all is refused with the other options.
+  if (typeof partitioner === 'object' && partitioner !== null) {
     if (typeof partitioner.partition !== 'function') {
       throw new Error(
         "KafkaPublisher option 'partitioner' got an object without a method partition; " +
@@ -66,7 +67,10 @@
         job.keys.forEach(function (key, i) {
           var result
           try {
-            result = partitioner.partition(job.topic, job.partitions, { key: key, value: job.values[i] })
+            result = partitioner.partition(job.topic, job.partitions, {
+              key: key,
+              value: job.values[i],
+            })
           } catch (error) {
             result = failed(error)
           }
@@ -105,5 +109,11 @@
     }
   }
 
-  return { stringifySafely: stringifySafely, isLogger: isLogger, log: log, partition: partition, redirect: redirect }
+  return {
+    stringifySafely: stringifySafely,
+    isLogger: isLogger,
+    log: log,
+    partition: partition,
+    redirect: redirect,
+  }
 })

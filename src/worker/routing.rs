@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::Worker;
 use super::circuit::Way;
+use crate::inbox::Limits;
 use crate::kafka::{Outcome, classify, describe};
 use crate::logging::STATE;
 use crate::message::{Amount, Batch, Reason, Record, TopicId, now_ms};
@@ -17,6 +18,14 @@ impl Worker {
     /// Moves on what the inbox has. Returns whether there was anything to move.
     pub(super) fn route(&mut self) -> bool {
         let mut busy = false;
+        let Limits {
+            spill,
+            spill_in_purge,
+            ..
+        } = self.shared.inbox.limits();
+        while self.purging.is_some() && self.spill(spill_in_purge) {
+            busy = true;
+        }
         while self.purging.is_none() {
             if self.state == State::FallingBack || self.to_file_at_the_end() {
                 let Some(batch) = self.next_batch() else {
@@ -24,7 +33,7 @@ impl Worker {
                 };
                 self.writer.append(batch, Place::Worker);
             } else if self.shared.statistics.flight().cost() >= self.shared.inbox.limits().flight {
-                if !self.spill() {
+                if !self.spill(spill) {
                     break;
                 }
             } else {
@@ -34,7 +43,7 @@ impl Worker {
                     .is_some_and(|stage| !stage.is_idle())
                 {
                     // Still with the partitioner, and so ahead of what is in the inbox.
-                    if !self.spill() {
+                    if !self.spill(spill) {
                         break;
                     }
                     busy = true;
@@ -64,11 +73,11 @@ impl Worker {
         Some(batch)
     }
 
-    /// When librdkafka's share of the memory is used up and the inbox is too, its oldest batch goes
-    /// to file. Returns whether one did.
-    fn spill(&mut self) -> bool {
+    /// When librdkafka's share of the memory is used up and the inbox is at its mark, its oldest batch
+    /// goes to file. Returns whether one did.
+    fn spill(&mut self, mark: u64) -> bool {
         let inbox = &self.shared.inbox;
-        if inbox.held().cost() < inbox.limits().spill {
+        if inbox.held().cost() < mark {
             return false;
         }
         let Some(batch) = inbox.take() else {

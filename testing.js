@@ -1,0 +1,65 @@
+// `require('kafka-publisher/testing')`. Parses on Node 8. Documented in testing.d.ts.
+
+const testing = require('./load').testing
+
+class MockCluster {
+  constructor(options) {
+    // Hidden: not part of what a test prints or compares.
+    Object.defineProperty(this, '_cluster', { value: testing.start(options) })
+  }
+
+  get connectionString() {
+    return testing.connectionString(this._cluster)
+  }
+
+  createTopic(topic, options) {
+    testing.createTopic(this._cluster, topic, options)
+  }
+
+  brokerDown(id) {
+    testing.brokerDown(this._cluster, id)
+  }
+
+  brokerUp(id) {
+    testing.brokerUp(this._cluster, id)
+  }
+
+  setLatency(ms, id) {
+    testing.setLatency(this._cluster, ms, id)
+  }
+
+  failRequests(api, errors) {
+    testing.failRequests(this._cluster, api, errors)
+  }
+
+  clearFailures(api) {
+    testing.clearFailures(this._cluster, api)
+  }
+
+  setTopicError(topic, error) {
+    testing.setTopicError(this._cluster, topic, error)
+  }
+
+  setPartitionLeader(topic, partition, brokerId) {
+    testing.setPartitionLeader(this._cluster, topic, partition, brokerId)
+  }
+
+  readTopic(topic, options) {
+    return keeping(testing.readTopic(this._cluster, topic, options), this._cluster)
+  }
+
+  topicEnd(topic, options) {
+    return keeping(testing.topicEnd(this._cluster, topic, options), this._cluster)
+  }
+
+  close() {
+    testing.close(this._cluster)
+  }
+}
+
+// Or else a cluster that nobody mentions any more could be collected, and end, while it is read.
+function keeping(promise, cluster) {
+  return Object.defineProperty(promise, '_cluster', { value: cluster })
+}
+
+exports.MockCluster = MockCluster
