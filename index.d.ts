@@ -152,7 +152,7 @@ export interface Partitioner {
   partition(
     topicName: string,
     partitions: PartitionMetadata[],
-    message: { key: string; value: string },
+    message: { key: string; value: string }
   ): number | Promise<number>
 }
 
@@ -174,15 +174,19 @@ export interface LogSettings {
   /** 0 nothing, 1 errors, 2 and warnings, 3 and information, 4 and debugging, 5 all. Default 5. */
   logLevel?: number
   /** Called with each line. What it throws is written to stderr. */
-  logFunction?(level: 'ERROR' | 'WARN' | 'INFO' | 'DEBUG' | 'TRACE', clientId: string, ...args: unknown[]): void
+  logFunction?(
+    level: 'ERROR' | 'WARN' | 'INFO' | 'DEBUG' | 'TRACE',
+    clientId: string,
+    ...args: unknown[]
+  ): void
 }
 
 /** A logger such as pino's, winston's or `console`. */
 export interface Logger {
-  error(...args: any[]): unknown
-  warn?(...args: any[]): unknown
-  info?(...args: any[]): unknown
-  debug?(...args: any[]): unknown
+  error(...args: unknown[]): unknown
+  warn?(...args: unknown[]): unknown
+  info?(...args: unknown[]): unknown
+  debug?(...args: unknown[]): unknown
 }
 
 /**

@@ -87,7 +87,7 @@ test.each(CASES)('%j is refused', (options, message) => {
 test('secrets are not in the error', () => {
   const secret = 's3cret-and-long'
   for (const options of [
-    { ssl: { key: secret, cert: secret } },
+    { ssl: { key: secret, cert: __filename } },
     { ssl: { ca: __filename, passphrase: { secret } } },
     { producer: { 'sasl.password': { secret } } },
     { producer: { 'ssl.key.pem': secret, 'security.protocol': 'ssl' } },

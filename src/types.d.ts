@@ -183,10 +183,10 @@ export interface LogSettings {
 
 /** A logger such as pino's, winston's or `console`. */
 export interface Logger {
-  error(...args: any[]): unknown
-  warn?(...args: any[]): unknown
-  info?(...args: any[]): unknown
-  debug?(...args: any[]): unknown
+  error(...args: unknown[]): unknown
+  warn?(...args: unknown[]): unknown
+  info?(...args: unknown[]): unknown
+  debug?(...args: unknown[]): unknown
 }
 
 /**

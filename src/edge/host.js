@@ -35,7 +35,7 @@
     }
   } else if (logger && typeof logger.error === 'function') {
     isLogger = true
-    log = function (level, clientId, text) {
+    log = function (level, _clientId, text) {
       var name = level.toLowerCase()
       if (typeof logger[name] === 'function') logger[name](text)
       else if (name === 'trace' && typeof logger.debug === 'function') logger.debug(text)

@@ -1,0 +1,162 @@
+// The publisher mends itself: what one broker, one topic or one producer id suffers stays its own,
+// and is over when its cause is. On the embedded cluster, which fails on command.
+
+const { MockCluster } = require('../testing')
+const { makePublisher, endPublishers, readFallback, untilState } = require('./support/publisher')
+const { until } = require('./support/until')
+
+let cluster
+beforeEach(() => {
+  cluster = new MockCluster({ brokers: 3 })
+})
+afterEach(async () => {
+  await endPublishers()
+  cluster.close()
+})
+
+const make = (options) =>
+  makePublisher({
+    connectionString: cluster.connectionString,
+    batch: { maxWait: 5 },
+    reconnectionDelay: { min: 50, max: 200 },
+    retryOptions: { minTimeout: 100, maxTimeout: 300 },
+    ...options,
+  })
+const numbers = async (topic) =>
+  (await cluster.readTopic(topic)).map(({ value }) => JSON.parse(value).i)
+const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i)
+const queueNumbers = (publisher, topic, from, to) => {
+  for (let i = from; i < to; i++) publisher.queue('k', { i }, topic)
+}
+const states = (publisher) => publisher.lines.map(({ text }) => text)
+
+test('a cluster that takes no idempotent producer gets an ordinary one, in order, said once', async () => {
+  cluster.createTopic('t', { partitions: 1 })
+  cluster.failRequests('InitProducerId', Array(20).fill('CLUSTER_AUTHORIZATION_FAILED'))
+  const publisher = make()
+  queueNumbers(publisher, 't', 0, 1000)
+  await until(() => publisher.getStatistics().sentCnt === 1000)
+  expect(await numbers('t')).toEqual(range(0, 1000))
+  const said = states(publisher).filter((text) =>
+    text.startsWith('the cluster takes no idempotent producer')
+  )
+  expect(said).toHaveLength(1)
+  expect(publisher.getStatistics()).toMatchObject({
+    state: 'publishing',
+    fallback: { messages: 0 },
+  })
+})
+
+test('a producer that fails for good is replaced, and its messages arrive', async () => {
+  cluster.createTopic('t', { partitions: 1 })
+  const publisher = make()
+  await publisher.init()
+  queueNumbers(publisher, 't', 0, 100)
+  await until(() => publisher.getStatistics().sentCnt === 100)
+  // With the sequence that librdkafka expects, this answer is fatal to an idempotent producer.
+  cluster.failRequests('Produce', ['OUT_OF_ORDER_SEQUENCE_NUMBER'])
+  queueNumbers(publisher, 't', 100, 200)
+  await until(() => publisher.getStatistics().sentCnt === 200)
+  expect(states(publisher).filter((text) => text.startsWith('librdkafka gave up'))).toHaveLength(1)
+  expect(await numbers('t')).toEqual(range(0, 200))
+  expect(publisher.getStatistics()).toMatchObject({ state: 'publishing', unaccountedCnt: 0 })
+})
+
+test("a topic's messages that its replicas do not take go to file, other topics flow on", async () => {
+  cluster.createTopic('good', { partitions: 1 })
+  cluster.createTopic('poor', { partitions: 1 })
+  // One broker leads each, so that the injected errors meet the one topic only.
+  cluster.setPartitionLeader('good', 0, 1)
+  cluster.setPartitionLeader('poor', 0, 2)
+  const publisher = make({ retries: { attempts: 2, delay: { min: 300, max: 500 } } })
+  await publisher.init()
+  queueNumbers(publisher, 'good', 0, 10)
+  await until(() => publisher.getStatistics().sentCnt === 10)
+  cluster.setPartitionLeader('poor', 0, null)
+  queueNumbers(publisher, 'poor', 0, 10)
+  const flow = setInterval(() => publisher.queue('k', { i: 0 }, 'good'), 20)
+  await until(() => publisher.getStatistics().fallback.messages === 10)
+  clearInterval(flow)
+  expect(publisher.getStatistics().state).toBe('publishing')
+  expect(readFallback(publisher.directory).every(({ topic }) => topic === 'poor')).toBe(true)
+  await until(() =>
+    states(publisher).some((text) => text.startsWith('topic poor takes no messages'))
+  )
+
+  cluster.setPartitionLeader('poor', 0, 2)
+  let sent = 10
+  await until(() => {
+    publisher.queue('k', { i: sent++ }, 'poor')
+    return states(publisher).some((text) => text === 'topic poor takes messages again')
+  })
+})
+
+test('with one broker of three hung, its messages are in file within 5 s, and the others flow', async () => {
+  cluster.createTopic('t', { partitions: 3 })
+  for (const partition of [0, 1, 2]) cluster.setPartitionLeader('t', partition, partition + 1)
+  const publisher = makePublisher({ connectionString: cluster.connectionString, defaultTopic: 't' })
+  await publisher.init()
+  for (let i = 0; i < 300; i++) publisher.queue(`k${i}`, { i })
+  await until(() => publisher.getStatistics().sentCnt === 300)
+  cluster.setLatency(60_000, 1)
+  const queuedAt = new Map()
+  const seenAt = new Map()
+  let i = 300
+  const load = setInterval(() => {
+    for (let k = 0; k < 10; k++) {
+      queuedAt.set(i, Date.now())
+      publisher.queue(`k${i}`, { i: i++ })
+    }
+  }, 20)
+  await until(() => publisher.getStatistics().fallback.messages > 200)
+  await until(
+    () => {
+      for (const { value } of readFallback(publisher.directory)) {
+        if (!seenAt.has(value.i)) seenAt.set(value.i, Date.now())
+      }
+      return seenAt.size > 1000
+    },
+    { timeoutMs: 20_000 }
+  )
+  clearInterval(load)
+  const waits = [...seenAt].map(([number, at]) => at - queuedAt.get(number))
+  expect(Math.max(...waits)).toBeLessThan(5000)
+  cluster.setLatency(0, 1)
+  await publisher.end()
+  const kept = new Set([
+    ...(await numbers('t')),
+    ...readFallback(publisher.directory).map(({ value }) => value.i),
+  ])
+  expect(range(0, i).filter((number) => !kept.has(number))).toEqual([])
+  expect(publisher.getStatistics()).toMatchObject({ unaccountedCnt: 0, discardedCnt: { total: 0 } })
+})
+
+test('all brokers down and up again: to file, and back', async () => {
+  cluster.createTopic('t', { partitions: 4 })
+  const publisher = make({
+    defaultTopic: 't',
+    retries: { attempts: 2, delay: { min: 200, max: 400 } },
+  })
+  await publisher.init()
+  queueNumbers(publisher, 't', 0, 100)
+  await until(() => publisher.getStatistics().sentCnt === 100)
+  cluster.brokerDown()
+  queueNumbers(publisher, 't', 100, 200)
+  await untilState(publisher, 'fallingBack')
+  queueNumbers(publisher, 't', 200, 300)
+  await until(() => publisher.getStatistics().fallback.messages === 200)
+  expect(readFallback(publisher.directory).map(({ value }) => value.i)).toEqual(range(100, 300))
+  cluster.brokerUp()
+  await untilState(publisher, 'publishing')
+  queueNumbers(publisher, 't', 300, 400)
+  await until(() => publisher.getStatistics().sentCnt === 200)
+  expect(publisher.getStatistics()).toMatchObject({ stateChangeCnt: 4, unaccountedCnt: 0 })
+})
+
+test('without init() messages are published as well', async () => {
+  cluster.createTopic('t', { partitions: 1 })
+  const publisher = make({ defaultTopic: 't' })
+  queueNumbers(publisher, 't', 0, 100)
+  await until(() => publisher.getStatistics().sentCnt === 100)
+  expect(await numbers('t')).toEqual(range(0, 100))
+})
