@@ -101,9 +101,16 @@ impl Worker {
         for (code, text) in collected.errors {
             self.cluster_error(code, &text);
         }
+        // After a fatal error, what a report says of its message is a consequence.
+        let is_fatal = !collected.failed.is_empty() && self.producer.fatal_error().is_some();
         for returned in collected.failed {
             self.in_flight.done(returned.sequence);
-            self.not_delivered(returned);
+            if is_fatal {
+                self.returned.push(returned);
+                self.rebuild();
+            } else {
+                self.not_delivered(returned);
+            }
         }
         if self.purging.is_none() {
             self.settle_returned();
@@ -252,7 +259,7 @@ impl Worker {
             );
             self.tuning = Tuning::Plain;
             self.rebuild();
-        } else if code == RDKafkaErrorCode::Fatal {
+        } else if self.producer.fatal_error().is_some() {
             self.rebuild();
         } else {
             warn!("Kafka: {text}");
