@@ -2,6 +2,7 @@
 //! module of its section; partial objects (`{ batch: { size: 1 } }`) keep the other defaults.
 
 mod brokers;
+mod delivery;
 mod retry;
 mod tls;
 mod value;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use brokers::{Address, Redirection};
+use delivery::Delivery;
 pub use retry::RetryPolicy;
 pub use tls::Properties;
 pub use value::{OptionError, Result, Section, Value, is_secret};
@@ -78,12 +80,6 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-const MAX_MS: i64 = 86_400_000;
-/// The largest request that Kafka brokers take unless configured otherwise, in bytes: what the
-/// broker decides must be able to reach it, what it would hang up on must not.
-const MAX_MESSAGE_BYTES: i64 = 104_857_600 - 4096;
-/// A try takes at least this long, whatever `retries` say.
-const MIN_TRY: Duration = Duration::from_millis(500);
 const SEGMENT_BYTES: u64 = 64 << 20;
 
 impl Config {
@@ -187,147 +183,6 @@ impl Config {
     }
 }
 
-/// What `requiredAcks`, `timeout`, `retries`, `batch`, `codec` and `reconnectionDelay` come to.
-struct Delivery {
-    retry_window: Option<Duration>,
-    idempotent: bool,
-    batch_size: u64,
-}
-
-impl Delivery {
-    fn read<'a>(
-        top: &Section<'_>,
-        given: impl Fn(&str) -> Option<&'a str>,
-        warnings: &mut Vec<String>,
-        properties: &mut Properties,
-    ) -> Result<Self> {
-        let mut set = |name: &str, value: String| properties.push((name.to_owned(), value));
-        let acks = top
-            .integer(
-                "requiredAcks",
-                -1..=1000,
-                "acknowledgements (-1 for all in-sync replicas)",
-            )?
-            .unwrap_or(-1);
-        let timeout = top
-            .integer("timeout", 0..=900_000, "milliseconds")?
-            .unwrap_or(30_000)
-            .max(1);
-
-        let retries = top.section("retries")?;
-        let delay = retries.section("delay")?;
-        let attempts = retries
-            .integer("attempts", 0..=i64::from(i32::MAX), "attempts")?
-            .unwrap_or(7);
-        let min = delay
-            .integer("min", 0..=MAX_MS, "milliseconds")?
-            .unwrap_or(100);
-        let max = delay
-            .integer("max", 0..=MAX_MS, "milliseconds")?
-            .unwrap_or(1000);
-        delay.warn_unknown(warnings);
-        retries.warn_unknown(warnings);
-
-        let batch = top.section("batch")?;
-        let size = batch
-            .integer("size", 0..=i64::from(i32::MAX), "bytes")?
-            .unwrap_or(16_384);
-        let max_wait = batch
-            .number("maxWait", 0..=900_000, "milliseconds")?
-            .unwrap_or(100.0);
-        batch.warn_unknown(warnings);
-
-        let reconnection = top.section("reconnectionDelay")?;
-        let reconnect_min = reconnection
-            .integer("min", 0..=3_600_000, "milliseconds")?
-            .unwrap_or(1000);
-        let reconnect_max = reconnection
-            .integer("max", 0..=3_600_000, "milliseconds")?
-            .unwrap_or(reconnect_min.max(10_000));
-        if reconnect_max < reconnect_min {
-            return Err(reconnection.wrong(
-                "max",
-                &format!("at least reconnectionDelay.min, {reconnect_min} ms"),
-            ));
-        }
-        reconnection.warn_unknown(warnings);
-
-        let linger = if size == 0 { 0.0 } else { max_wait };
-        let window = retry_window(attempts, min, max)
-            .max(Duration::from_secs_f64(linger / 1000.0) + MIN_TRY);
-        // The user's own bound, if there is one, is the window; 0 is librdkafka's "no bound".
-        let window = match given("message.timeout.ms").or(given("delivery.timeout.ms")) {
-            Some(ms) => ms
-                .parse()
-                .ok()
-                .filter(|ms| *ms > 0)
-                .map(Duration::from_millis),
-            None => Some(window),
-        };
-        let window_ms = window.map_or(i64::from(i32::MAX), |window| window.as_millis() as i64);
-
-        set("acks", acks.to_string());
-        set("request.timeout.ms", timeout.to_string());
-        set("partitioner", "murmur2_random".into());
-        let resends = (attempts - 1).max(0);
-        set("retries", resends.to_string());
-        set("retry.backoff.ms", min.clamp(1, 300_000).to_string());
-        set(
-            "retry.backoff.max.ms",
-            max.clamp(min.max(1), 300_000).to_string(),
-        );
-        set("batch.size", size.max(1).to_string());
-        set("linger.ms", linger.to_string());
-        set("compression.codec", codec(top)?.into());
-        set("reconnect.backoff.ms", reconnect_min.to_string());
-        set("reconnect.backoff.max.ms", reconnect_max.to_string());
-        set(
-            "message.timeout.ms",
-            window.map_or(0, |_| window_ms).to_string(),
-        );
-        // An unknown topic must be told from an outage before its messages time out.
-        set(
-            "topic.metadata.propagation.max.ms",
-            (window_ms * 2 / 3).clamp(1, 30_000).to_string(),
-        );
-        set("message.max.bytes", MAX_MESSAGE_BYTES.to_string());
-        // The worker bounds what librdkafka holds, in bytes; its own bounds must not come first.
-        set("queue.buffering.max.messages", "0".into());
-        set("queue.buffering.max.kbytes", i32::MAX.to_string());
-        // A broker that accepts connections and never answers is left after this.
-        set("socket.connection.setup.timeout.ms", "3000".into());
-        set(
-            "socket.timeout.ms",
-            (window_ms + 1000).clamp(3000, 60_000).to_string(),
-        );
-        set("socket.keepalive.enable", "true".into());
-        Ok(Delivery {
-            retry_window: window,
-            idempotent: acks == -1 && resends > 0,
-            batch_size: given("batch.size")
-                .and_then(|size| size.parse().ok())
-                .unwrap_or(size.max(1) as u64),
-        })
-    }
-}
-
-/// README: 7 attempts, 100 ms, 1 s are `100 + 200 + … + 700` = 2.8 s.
-fn retry_window(attempts: i64, min: i64, max: i64) -> Duration {
-    // Growing by `min` until the cap, then constant.
-    let growing = if min == 0 {
-        0
-    } else {
-        (max / min).min(attempts)
-    };
-    let grown = min.saturating_mul(growing.saturating_mul(growing + 1) / 2);
-    let capped = if min == 0 {
-        0
-    } else {
-        (attempts - growing).saturating_mul(max.min(i64::from(i32::MAX)))
-    };
-    Duration::from_millis(grown.saturating_add(capped).clamp(0, i64::from(i32::MAX)) as u64)
-}
-
 impl FallbackConfig {
     fn read(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<Self> {
         let section = top.section("fallback")?;
@@ -388,25 +243,6 @@ fn client_id(top: &Section<'_>) -> Result<String> {
         return Err(top.wrong("clientId", TAKES));
     }
     Ok(id.to_owned())
-}
-
-fn codec(top: &Section<'_>) -> Result<&'static str> {
-    const NAMES: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
-    let found = match top.get("codec") {
-        Value::Missing => Some("none"),
-        // no-kafka's numbers; its own snappy is 2.
-        Value::Number(0.0) => Some("none"),
-        Value::Number(1.0) => Some("gzip"),
-        Value::Number(2.0) => Some("snappy"),
-        Value::String(name) => NAMES.into_iter().find(|known| known == name),
-        _ => None,
-    };
-    found.ok_or_else(|| {
-        top.wrong(
-            "codec",
-            "0 (none), 1 (gzip), 2 (snappy), or 'none', 'gzip', 'snappy', 'lz4' or 'zstd'",
-        )
-    })
 }
 
 fn log_level(top: &Section<'_>, is_logger: bool, warnings: &mut Vec<String>) -> Result<u8> {

@@ -1,5 +1,6 @@
 //! Defaults and mapping, on what the user writes.
 
+use super::delivery::retry_window;
 use super::*;
 
 fn value(json: &serde_json::Value) -> Value {

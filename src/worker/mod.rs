@@ -12,6 +12,7 @@ mod outcomes;
 mod partitioning;
 mod probing;
 mod routing;
+mod shared;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,26 +37,12 @@ use outcomes::Returned;
 use partitioning::Partitioning;
 pub use partitioning::{Partition, PartitionInfo, PartitionJob, PartitionReply};
 use probing::Probing;
-
-/// A promise of the user's, to be settled once.
-pub type Settle = Box<dyn FnOnce(Result<(), String>) + Send>;
+pub use shared::{Command, Settle, Shared};
 
 /// How long the worker naps between two turns while there is traffic.
 const NAP: Duration = Duration::from_millis(1);
 /// Longest time between two turns: log storms end and time-outs are seen by then.
 const TICK: Duration = Duration::from_millis(200);
-
-/// What the JS thread asks of the worker, beside taking messages.
-pub enum Command {
-    /// Settle when Kafka answers.
-    Init(Settle),
-    /// Settle when there is room in memory.
-    Drained(Settle),
-    /// Flush within the retry window, write the rest to file, settle.
-    End(Settle),
-    /// As `End`, quickly: the process or its JS environment is going away.
-    Exit,
-}
 
 /// What threads that may block report back.
 enum Signal {
@@ -72,85 +59,6 @@ enum Signal {
 pub trait Host: Send {
     /// Nothing is in memory any more: the event loop may end.
     fn idle(&self);
-}
-
-/// What the JS thread and the worker share.
-pub struct Shared {
-    pub inbox: Arc<Inbox>,
-    pub statistics: Arc<Statistics>,
-    pub topics: Arc<Topics>,
-    pub log: tracing::Dispatch,
-    /// The JS side keeps its event loop alive and wants to hear of idleness.
-    pub holds_loop: AtomicBool,
-    commands: Mutex<VecDeque<Command>>,
-    ended: Mutex<bool>,
-    has_ended: Condvar,
-}
-
-impl Shared {
-    pub fn new(
-        inbox: Arc<Inbox>,
-        statistics: Arc<Statistics>,
-        topics: Arc<Topics>,
-        log: tracing::Dispatch,
-    ) -> Self {
-        Shared {
-            inbox,
-            statistics,
-            topics,
-            log,
-            holds_loop: AtomicBool::new(false),
-            commands: Mutex::default(),
-            ended: Mutex::new(false),
-            has_ended: Condvar::new(),
-        }
-    }
-
-    /// Asks something of the worker. What is asked after its end is settled at once.
-    pub fn command(&self, command: Command) {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        if *ended {
-            drop(ended);
-            match command {
-                Command::Init(settle) | Command::Drained(settle) | Command::End(settle) => {
-                    settle(Ok(()))
-                }
-                Command::Exit => {}
-            }
-            return;
-        }
-        self.commands
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(command);
-        drop(ended);
-        self.inbox.wake();
-    }
-
-    /// Blocks until the worker's thread is through, or for `timeout`. Returns whether it is.
-    pub fn wait_for_end(&self, timeout: Duration) -> bool {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ended, _) = self
-            .has_ended
-            .wait_timeout_while(ended, timeout, |ended| !*ended)
-            .unwrap_or_else(PoisonError::into_inner);
-        *ended
-    }
-
-    /// The number of messages in memory: not on disk, not delivered, not discarded.
-    pub fn in_memory(&self) -> u64 {
-        let (_, held, counts) = self.inbox.snapshot();
-        held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages
-    }
-
-    fn set_ended(&self) {
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.has_ended.notify_all();
-    }
-
-    fn take_commands(&self) -> VecDeque<Command> {
-        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// What the worker is started with.

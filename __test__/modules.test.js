@@ -1,0 +1,46 @@
+// The package is had by import and by require, by its name.
+
+const { execFile } = require('node:child_process')
+const path = require('node:path')
+const { promisify } = require('node:util')
+
+const run = promisify(execFile)
+const cwd = path.resolve(__dirname, '..')
+
+test.each([
+  [
+    'module',
+    "import { KafkaPublisher } from 'kafka-publisher'; console.log(typeof KafkaPublisher)",
+  ],
+  ['module', "import all from 'kafka-publisher'; console.log(typeof all.KafkaPublisher)"],
+  [
+    'module',
+    "import { MockCluster } from 'kafka-publisher/testing'; console.log(typeof MockCluster)",
+  ],
+  [
+    'commonjs',
+    "const { KafkaPublisher } = require('kafka-publisher'); console.log(typeof KafkaPublisher)",
+  ],
+  [
+    'commonjs',
+    "const { MockCluster } = require('kafka-publisher/testing'); console.log(typeof MockCluster)",
+  ],
+])('%s: %s', async (type, script) => {
+  const { stdout } = await run(process.execPath, [`--input-type=${type}`, '-e', script], { cwd })
+  expect(stdout.trim()).toBe('function')
+})
+
+test('the exports are the documented ones, and no more', () => {
+  expect(Object.keys(require('..'))).toEqual(['KafkaPublisher'])
+  expect(Object.keys(require('../testing'))).toEqual(['MockCluster'])
+})
+
+test('the methods are the documented ones', () => {
+  const { KafkaPublisher } = require('..')
+  const methods = Object.getOwnPropertyNames(KafkaPublisher.prototype).filter(
+    (name) => name !== 'constructor'
+  )
+  expect(methods.sort()).toEqual(
+    ['drained', 'end', 'getStatistics', 'init', 'queue', 'queued', 'resetStatistics'].sort()
+  )
+})

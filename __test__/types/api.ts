@@ -1,0 +1,63 @@
+// What TypeScript lets users write, and what it does not.
+
+import {
+  KafkaPublisher,
+  type KafkaPublisherOptions,
+  type KafkaPublisherStatistics,
+} from 'kafka-publisher'
+import { MockCluster, type MockMessage } from 'kafka-publisher/testing'
+
+const options: KafkaPublisherOptions = {
+  connectionString: '127.0.0.1:9092,kafka2:9092',
+  defaultTopic: 'topic',
+  requiredAcks: -1,
+  timeout: 30000,
+  partitioner: {
+    partition: (_topic, partitions, message) => message.key.length % partitions.length,
+  },
+  retries: { attempts: 7, delay: { min: 100, max: 1000 } },
+  batch: { size: 16384, maxWait: 100 },
+  codec: 'zstd',
+  clientId: 'id',
+  ssl: { ca: Buffer.from(''), cert: 'pem', key: 'pem', rejectUnauthorized: true },
+  asyncCompression: true,
+  brokerRedirection: (host, port) => ({ host: host.toUpperCase(), port: port + 1 }),
+  reconnectionDelay: { min: 1000, max: 10000 },
+  logger: console,
+  retryOptions: {
+    retries: null,
+    forever: true,
+    factor: 2,
+    minTimeout: 1,
+    maxTimeout: 2,
+    randomize: true,
+  },
+  fallback: { directory: 'dir', retryOptions: { retries: 5 }, fsync: 'always' },
+  keyEncoding: 'raw',
+  maxBufferedBytes: 1 << 20,
+  producer: { 'linger.ms': 5, 'socket.keepalive.enable': true, 'sasl.mechanisms': 'PLAIN' },
+}
+const publisher = new KafkaPublisher(options)
+const connected: Promise<void> = publisher.init()
+const room: boolean = publisher.queue('key', { foo: 'bar' })
+publisher.queue(5, [1, 2], 'topic')
+publisher.queue({ id: 1 }, new Date())
+const drained: Promise<void> = publisher.drained()
+const statistics: KafkaPublisherStatistics = publisher.getStatistics()
+const sent: number = statistics.sentCnt
+const last: string | undefined = statistics.lastError
+const queued: number = publisher.queued()
+publisher.resetStatistics()
+const ended: Promise<void> = publisher.end()
+
+// @ts-expect-error: null is no key
+publisher.queue(null, {})
+// @ts-expect-error: text is no message
+publisher.queue('key', 'message')
+// @ts-expect-error: there is no such codec
+export const wrong: KafkaPublisherOptions = { connectionString: 'h:1', codec: 'brotli' }
+
+const cluster = new MockCluster({ brokers: 3 })
+const messages: Promise<MockMessage[]> = cluster.readTopic('topic')
+
+export const used = [connected, room, drained, sent, last, queued, ended, messages]
