@@ -1,8 +1,10 @@
 // The fallback files: what is in them, who may read them, when a new one begins, and what becomes of
 // messages when the disk does not take them.
 
+const { execFile } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
+const { promisify } = require('node:util')
 const {
   makePublisher,
   makeDirectory,
@@ -11,6 +13,8 @@ const {
   readFallback,
 } = require('./support/publisher')
 const { until } = require('./support/until')
+
+const run = promisify(execFile)
 
 afterEach(endPublishers)
 
@@ -157,6 +161,53 @@ test('a file that was removed takes its messages with it, counted; the next go t
   expect(numbers(publisher)).toEqual(range(10, 15))
   expect(publisher.getStatistics()).toMatchObject({
     discardedCnt: { fileRemoved: 10 },
+    unaccountedCnt: 0,
+  })
+})
+
+test('a write that comes out short leaves whole lines only, and goes on in a new file', async () => {
+  // The limit cuts a write short, as a full disk does. 64 KiB a file.
+  const directory = makeDirectory()
+  const script = `
+    const { KafkaPublisher } = require(${JSON.stringify(path.resolve(__dirname, '..'))})
+    const kp = new KafkaPublisher({
+      connectionString: '127.0.0.1:1', defaultTopic: 't', retries: { attempts: 1 }, batch: { maxWait: 0 },
+      fallback: { directory: ${JSON.stringify(directory)}, retryOptions: { retries: 3, minTimeout: 1, maxTimeout: 5 } },
+      logger: { logLevel: 0 },
+    })
+    let i = 0
+    function some() {
+      // Batches that are smaller than the limit, and do not divide it.
+      for (let k = 0; k < 70; k++) kp.queue('k', { i: i++, text: 'x'.repeat(300) })
+      const all = i
+      const wait = () => {
+        if (kp.queued() > 0) return setImmediate(wait)
+        if (all < 7000) return some()
+        kp.end().then(() => console.log(JSON.stringify(kp.getStatistics())))
+      }
+      wait()
+    }
+    some()
+  `
+  const { stdout } = await run('bash', [
+    '-c',
+    'trap "" XFSZ; ulimit -f 64; exec "$0" -e "$1"',
+    process.execPath,
+    script,
+  ])
+  const statistics = JSON.parse(stdout)
+  const files = fallbackFiles(directory)
+  expect(files.length).toBeGreaterThan(10)
+  for (const file of files) {
+    const text = fs.readFileSync(file, 'utf8')
+    expect(text.endsWith('}\n')).toBe(true)
+    for (const line of text.trimEnd().split('\n')) JSON.parse(line)
+  }
+  expect(readFallback(directory).map(({ value }) => value.i)).toEqual(range(0, 7000))
+  expect(statistics.filePublisher.errorCnt).toBeGreaterThan(10)
+  expect(statistics).toMatchObject({
+    discardedCnt: { total: 0 },
+    fallback: { messages: 7000 },
     unaccountedCnt: 0,
   })
 })

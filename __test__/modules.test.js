@@ -1,6 +1,6 @@
 // The package is had by import and by require, by its name.
 
-const { execFile } = require('node:child_process')
+const { execFile, execFileSync } = require('node:child_process')
 const path = require('node:path')
 const { promisify } = require('node:util')
 
@@ -44,3 +44,17 @@ test('the methods are the documented ones', () => {
     ['drained', 'end', 'getStatistics', 'init', 'queue', 'queued', 'resetStatistics'].sort()
   )
 })
+
+if (process.platform === 'linux') {
+  test('the addon is linked to libc, libm and libgcc_s only', () => {
+    const addon = path.resolve(__dirname, '..', `kafka-publisher.linux-${process.arch}-gnu.node`)
+    const needed = execFileSync('ldd', [addon], { encoding: 'utf8' })
+      .split('\n')
+      .map((line) => line.trim().split(' ')[0])
+      .filter((name) => name && !/^linux-vdso|\/ld-linux/.test(name))
+    // Before glibc 2.34 these were libraries of their own.
+    const partOfLibc = ['libpthread.so.0', 'libdl.so.2', 'librt.so.1']
+    const allowed = ['libc.so.6', 'libm.so.6', 'libgcc_s.so.1', ...partOfLibc]
+    expect(needed.filter((name) => !allowed.includes(name))).toEqual([])
+  })
+}

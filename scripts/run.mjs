@@ -7,5 +7,7 @@ import { setUp } from './setup.mjs'
 await runMain(async () => {
   const [name, ...args] = process.argv.slice(2)
   await setUp()
+  // Ctrl+C reaches the script, too, which may have something to finish; this waits for it.
+  process.on('SIGINT', () => {})
   await run('node', [path.join(root, 'scripts', `${name}.mjs`), ...args])
 })

@@ -265,14 +265,14 @@ impl WriterThread {
                 none.insert(file)
             }
         };
-        let path = file.path().display().to_string();
+        let (path, length) = (file.path().display().to_string(), file.length());
         match file.append(lines, amount) {
             Ok(()) => {}
-            Err(error @ AppendError::Repaired(_)) => {
-                return Err(format!("cannot write {path}: {error}"));
-            }
-            Err(error @ AppendError::Torn { .. }) => {
-                self.seal();
+            Err(error) => {
+                // Lines may still fit elsewhere, and a torn one must stay the last of its file.
+                if length > 0 || matches!(error, AppendError::Torn { .. }) {
+                    self.seal_unsynced();
+                }
                 return Err(format!("cannot write {path}: {error}"));
             }
         }

@@ -15,20 +15,19 @@ mod routing;
 mod shared;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
 use crate::fallback::Writer;
-use crate::inbox::Inbox;
 use crate::kafka::{ClusterAnswer, Producer, Redirect, Tuning};
 use crate::logging::STATE;
-use crate::message::{Batch, Reason, TopicId, Topics};
+use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
-use crate::statistics::{Place, State, Statistics};
+use crate::statistics::{Place, State};
 
 use circuit::Circuits;
 use ending::Ending;
