@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => silentBroker.close())
 afterEach(endPublishers)
 
-const MAX = 4 << 20
+const MAX = 16 << 20
 const COST = 256 + 1000
 
 const make = (options) =>
@@ -31,7 +31,7 @@ const message = (i) => ({ i, text: 'x'.repeat(980) })
 
 test('a caller who ignores back-pressure loses nothing, and memory stays bounded', async () => {
   const publisher = make()
-  const count = 20_000
+  const count = 50_000
   let most = 0
   for (let i = 0; i < count; i++) {
     publisher.queue('k', message(i))

@@ -33,7 +33,8 @@ pub enum Pushed {
     NearlyFull,
 }
 
-/// Shares of `maxBufferedBytes`, all in bytes of [`Amount::cost`].
+/// Shares of `maxBufferedBytes`, all in bytes of [`Amount::cost`]. Half of it is for what comes in
+/// while the worker waits for a core.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// All that may be held; beyond it messages are discarded (only when the disk is stuck, too).
@@ -54,11 +55,11 @@ impl Limits {
     pub fn new(max_buffered_bytes: u64) -> Self {
         Limits {
             total: max_buffered_bytes,
-            flight: max_buffered_bytes / 2,
-            spill: max_buffered_bytes / 4,
-            spill_in_purge: max_buffered_bytes / 8 * 3,
-            high: max_buffered_bytes / 8,
-            low: max_buffered_bytes / 16,
+            flight: max_buffered_bytes / 8 * 3,
+            spill: max_buffered_bytes / 8,
+            spill_in_purge: max_buffered_bytes / 4,
+            high: max_buffered_bytes / 16,
+            low: max_buffered_bytes / 32,
         }
     }
 }
@@ -324,7 +325,7 @@ mod tests {
         }
         assert_eq!(push(&inbox, b"x"), Err(Reason::BufferFull));
         assert!(accepted <= 100_000 / 457 + 1, "{accepted}");
-        assert!(nearly_full.unwrap() <= accepted / 7);
+        assert!(nearly_full.unwrap() <= accepted / 15);
         assert!(!inbox.is_drained());
         while let Some(batch) = inbox.take() {
             // With the worker it still waits.

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::{AfterPurge, Settle, Worker};
 use crate::kafka::flush;
 use crate::logging::STATE;
-use crate::statistics::State;
+use crate::message::Reason;
+use crate::statistics::{Place, State};
 
 /// How long a process that ends without `end()` is held up for Kafka's acknowledgements.
 pub(super) const EXIT_FLUSH: Duration = Duration::from_millis(500);
@@ -117,5 +118,36 @@ impl Worker {
                 settle(Ok(()));
             }
         }
+    }
+
+    /// A turn panicked, which is a bug: what can be reached goes to file, the rest is counted as
+    /// discarded, and nobody waits for ever.
+    pub(super) fn give_up(&mut self) {
+        error!("the worker failed; the publisher has ended");
+        self.shared.inbox.close();
+        while let Some(batch) = self.next_batch() {
+            self.writer.append(batch, Place::Worker);
+        }
+        self.writer.close();
+        self.writer.join();
+        let counts = self.shared.statistics.counts();
+        for (place, amount) in [
+            (Place::Worker, counts.worker),
+            (Place::Flight, counts.flight),
+            (Place::Writer, counts.writer),
+        ] {
+            let lost = Place::Discarded(Reason::Ended);
+            self.shared.statistics.transfer(place, lost, amount);
+        }
+        self.set_state(State::Ended);
+        let ending = self.ending.take().map(|ending| ending.settles);
+        let waiters = self
+            .init_waiters
+            .drain(..)
+            .chain(self.drained_waiters.drain(..));
+        for settle in waiters.chain(ending.into_iter().flatten()) {
+            settle(Ok(()));
+        }
+        self.host.idle();
     }
 }

@@ -15,6 +15,7 @@ mod routing;
 mod shared;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -158,21 +159,22 @@ impl Worker {
     pub fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let _log = tracing::dispatcher::set_default(&shared.log);
-        // Says so even if a turn panics, so that nobody waits for ever.
-        let ended = OnDrop(Some(|| shared.set_ended()));
         match tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
         {
             Ok(runtime) => {
-                runtime.block_on(self.take_turns());
+                let turns = AssertUnwindSafe(|| runtime.block_on(self.take_turns()));
+                if std::panic::catch_unwind(turns).is_err() {
+                    self.give_up();
+                }
                 // What is still blocked in a call to a hung broker is not waited for.
                 runtime.shutdown_background();
             }
             Err(error) => tracing::error!(%error, "the worker could not start"),
         }
         drop(self);
-        drop(ended);
+        shared.set_ended();
         // Commands that came in between see `ended`, or are found here.
         for command in shared.take_commands() {
             shared.command(command);
@@ -190,7 +192,8 @@ impl Worker {
                 crate::logging::flush_suppressed(false);
                 last_tick = Instant::now();
             }
-            if busy {
+            // With more in the inbox than can be moved now, looking again at once would be of no use.
+            if busy || !self.shared.inbox.held().is_zero() {
                 self.shared.inbox.nap(NAP).await;
             } else {
                 tokio::select! {
@@ -304,6 +307,8 @@ impl Worker {
 
     /// Back to `Publishing`.
     fn recover(&mut self) {
+        // What was held back belongs before the news that it is over.
+        crate::logging::flush_suppressed(true);
         let was = self.state;
         self.set_state(State::Publishing);
         self.last_answer = Some(Instant::now());
@@ -362,17 +367,6 @@ impl Worker {
         {
             self.told_idle = true;
             self.host.idle();
-        }
-    }
-}
-
-/// Calls its function when dropped.
-struct OnDrop<F: FnOnce()>(Option<F>);
-
-impl<F: FnOnce()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        if let Some(function) = self.0.take() {
-            function();
         }
     }
 }

@@ -64,7 +64,7 @@ impl Worker {
     }
 
     /// The oldest batch that was not handed on yet.
-    fn next_batch(&mut self) -> Option<Batch> {
+    pub(super) fn next_batch(&mut self) -> Option<Batch> {
         if let Some(batch) = self.held_back.pop_front() {
             return Some(batch);
         }
