@@ -62,7 +62,8 @@ describe.each([
       ...options,
     })
     load = startLoad(publisher)
-    await until(() => statistics().sentCnt >= 1000, { what: '1000 messages in Kafka' })
+    // More than the start, when all wait for the producer's id, has piled up.
+    await until(() => statistics().sentCnt >= 4000, { what: '4000 messages in Kafka' })
     before = load.count()
     await kafka.kill()
     await untilState(publisher, 'fallingBack')
