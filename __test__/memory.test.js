@@ -109,3 +109,27 @@ test('when neither Kafka nor the disk keeps pace, what does not fit is counted a
   expect(discardedCnt.bufferFull).toBeGreaterThan(0)
   expect([queueCnt, unaccountedCnt]).toEqual([10_000, 0])
 })
+
+test('drained() resolves as soon as the disk has taken what was waiting for it', async () => {
+  const blocked = path.join(makeDirectory(), 'blocked')
+  fs.writeFileSync(blocked, '')
+  const publisher = make({
+    connectionString: '127.0.0.1:1',
+    retries: { attempts: 1 },
+    batch: { maxWait: 0 },
+    maxBufferedBytes: 1 << 20,
+    fallback: {
+      directory: path.join(blocked, 'below'),
+      retryOptions: { forever: true, minTimeout: 10, maxTimeout: 20 },
+    },
+  })
+  for (let i = 0; publisher.queue('k', message(i)); i++);
+  await until(() => publisher.getStatistics().filePublisher.errorCnt > 3)
+  const drained = publisher.drained()
+  fs.rmSync(blocked)
+  await until(() => publisher.getStatistics().fallback.messages > 0)
+  const written = performance.now()
+  await drained
+  // Not at the worker's next tick, which is seconds away while nothing happens.
+  expect(performance.now() - written).toBeLessThan(1000)
+})

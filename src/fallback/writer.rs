@@ -198,6 +198,8 @@ impl WriterThread {
             self.lines = lines;
         }
         self.inbox.recycle(batch);
+        // Somebody may be waiting for memory, or for the end of the event loop.
+        self.inbox.wake();
     }
 
     /// Writes lines with all retries; what can't be written is logged, counted and discarded.
