@@ -160,3 +160,84 @@ test('without init() messages are published as well', async () => {
   await until(() => publisher.getStatistics().sentCnt === 100)
   expect(await numbers('t')).toEqual(range(0, 100))
 })
+
+test('end() right after a failed delivery keeps the message', async () => {
+  cluster.createTopic('t', { partitions: 1 })
+  const publisher = make({ defaultTopic: 't' })
+  queueNumbers(publisher, 't', 0, 1)
+  await until(() => publisher.getStatistics().sentCnt === 1)
+  // So long ago that the next failure is looked into before it is believed.
+  const answered = Date.now()
+  await until(() => Date.now() - answered > 1500)
+  cluster.failRequests('Produce', Array(5).fill('UNKNOWN_SERVER_ERROR'))
+  queueNumbers(publisher, 't', 1, 2)
+  await publisher.end()
+  const kept = [
+    ...(await numbers('t')),
+    ...readFallback(publisher.directory).map(({ value }) => value.i),
+  ]
+  expect([...new Set(kept)].sort()).toEqual([0, 1])
+  expect(publisher.getStatistics()).toMatchObject({
+    state: 'ended',
+    curQueuedCnt: 0,
+    unaccountedCnt: 0,
+  })
+})
+
+test.each([0, 500])(
+  'end() %i ms after the last broker is gone keeps what was in flight',
+  async (ms) => {
+    cluster.createTopic('t', { partitions: 1 })
+    const publisher = make({ defaultTopic: 't', retries: { attempts: 1 } })
+    queueNumbers(publisher, 't', 0, 1)
+    await until(() => publisher.getStatistics().sentCnt === 1)
+    cluster.setLatency(60_000)
+    queueNumbers(publisher, 't', 1, 2)
+    await until(() => publisher.getStatistics().inFlightCnt === 1)
+    cluster.brokerDown()
+    const gone = Date.now()
+    await until(() => Date.now() - gone >= ms)
+    await publisher.end()
+    expect(publisher.getStatistics()).toMatchObject({
+      curQueuedCnt: 0,
+      fallback: { messages: 1 },
+      unaccountedCnt: 0,
+    })
+  }
+)
+
+test("librdkafka's own queue limit, set by the user, slows down and loses nothing", async () => {
+  cluster.createTopic('t', { partitions: 1 })
+  const publisher = make({ defaultTopic: 't', producer: { 'queue.buffering.max.messages': 100 } })
+  queueNumbers(publisher, 't', 0, 2000)
+  await until(() => publisher.getStatistics().sentCnt === 2000)
+  expect(await numbers('t')).toEqual(range(0, 2000))
+})
+
+test.each(['INVALID_RECORD', 'MESSAGE_TOO_LARGE'])(
+  "a topic's trial that is answered with %s ends its trouble",
+  async (answer) => {
+    cluster.createTopic('t', { partitions: 1 })
+    const publisher = make({ defaultTopic: 't' })
+    queueNumbers(publisher, 't', 0, 10)
+    await until(() => publisher.getStatistics().sentCnt === 10)
+    cluster.failRequests('Produce', ['TOPIC_AUTHORIZATION_FAILED'])
+    queueNumbers(publisher, 't', 10, 20)
+    await until(() => publisher.getStatistics().fallback.messages >= 10)
+    // Twice: as part of a batch, and alone.
+    cluster.failRequests('Produce', [answer, answer])
+    await until(() => {
+      publisher.queue('k', { i: -1 })
+      return publisher.getStatistics().sentCnt > 100
+    })
+    expect(publisher.getStatistics()).toMatchObject({ state: 'publishing', unaccountedCnt: 0 })
+  }
+)
+
+test("'delivery.report.only.error' is ignored with a warning, and messages are counted", async () => {
+  cluster.createTopic('t', { partitions: 1 })
+  const publisher = make({ defaultTopic: 't', producer: { 'delivery.report.only.error': true } })
+  queueNumbers(publisher, 't', 0, 10)
+  await until(() => publisher.getStatistics().sentCnt === 10)
+  expect(states(publisher).some((text) => text.includes('delivery.report.only.error'))).toBe(true)
+})

@@ -3,11 +3,13 @@
 
 const { execFile, spawn } = require('node:child_process')
 const { once } = require('node:events')
+const fs = require('node:fs')
 const net = require('node:net')
 const path = require('node:path')
 const readline = require('node:readline')
 const { promisify } = require('node:util')
 const { makeDirectory, makePublisher, endPublishers, readFallback } = require('./support/publisher')
+const { until } = require('./support/until')
 
 const run = promisify(execFile)
 
@@ -121,6 +123,33 @@ test('init() rejects when retryOptions.retries are used up, and publishing goes 
   )
   expect(stdout).toMatch(/^Kafka did not answer within retryOptions.retries/)
   expect(lines).toHaveLength(1)
+})
+
+test('init() while end() is under way settles, and the process ends', async () => {
+  const { code, stdout } = await inProcess(
+    "kp.queue('k', {}); kp.end(); kp.init().then(() => console.log('init settled'))"
+  )
+  expect([code, stdout]).toEqual([0, 'init settled'])
+})
+
+test('end() does not wait out the delays of fallback.retryOptions', async () => {
+  const blocked = path.join(makeDirectory(), 'blocked')
+  fs.writeFileSync(blocked, '')
+  const publisher = makePublisher({
+    connectionString: '127.0.0.1:1',
+    retries: { attempts: 1 },
+    fallback: {
+      directory: path.join(blocked, 'below'),
+      retryOptions: { forever: true, minTimeout: 600_000, maxTimeout: 600_000 },
+    },
+  })
+  publisher.queue('k', {}, 't')
+  await until(() => publisher.getStatistics().filePublisher.errorCnt > 0)
+  await publisher.end()
+  expect(publisher.getStatistics()).toMatchObject({
+    discardedCnt: { fallbackFailed: 1 },
+    unaccountedCnt: 0,
+  })
 })
 
 test('end() resolves each time it is called', async () => {

@@ -166,6 +166,13 @@ impl Inbox {
         let batch = match state.full.pop_front() {
             Some(batch) => batch,
             None if state.current.is_empty() => return None,
+            // A few messages travel light: the chunk stays, or many such batches would hold much
+            // more memory than they are counted as.
+            None if state.current.remaining().bytes < (CHUNK / 4) as u64 => {
+                let batch = state.current.compact();
+                state.current.clear();
+                batch
+            }
             None => {
                 let next = state.spare.pop().unwrap_or_default();
                 std::mem::replace(&mut state.current, next)

@@ -235,6 +235,15 @@ impl Batch {
         })
     }
 
+    /// What has not been taken yet, in no more memory than it needs.
+    pub fn compact(&self) -> Batch {
+        Batch {
+            bytes: self.bytes[self.next_offset..].to_vec(),
+            records: self.records[self.next..].to_vec(),
+            ..Batch::default()
+        }
+    }
+
     /// Empties the batch and keeps its memory for the next use.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -26,6 +26,15 @@
   }
 
   options = options || {}
+  // Text of anything, even of what has none.
+  function describe(value) {
+    try {
+      return String(value)
+    } catch (_error) {
+      return 'a value without text'
+    }
+  }
+
   var logger = options.logger
   var isLogger = false
   var log
@@ -60,7 +69,7 @@
       var failure
       var pending = false
       function failed(error) {
-        if (failure === undefined) failure = String((error && error.message) || error)
+        if (failure === undefined) failure = describe((error && error.message) || error)
         return null
       }
       jobs.forEach(function (job) {
@@ -91,11 +100,13 @@
         var checked = values.map(function (value, i) {
           if (value === null) return null
           if (Number.isInteger(value) && value >= 0 && value < limits[i]) return value
-          return failed('it returned ' + String(value) + ' for ' + limits[i] + ' partitions')
+          return failed('it returned ' + describe(value) + ' for ' + limits[i] + ' partitions')
         })
         reply(id, checked, failure)
       }
-      if (pending) Promise.all(results).then(done)
+      if (pending) Promise.all(results).then(done).catch(function (error) {
+        reply(id, results.map(function () { return null }), describe(error))
+      })
       else done(results)
     }
   }

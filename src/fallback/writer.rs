@@ -21,6 +21,8 @@ use crate::statistics::{FileGauges, Place, Statistics};
 const WRITE_SIZE: usize = 1024 * 1024;
 /// Retries for a publisher that is ending, whatever `fallback.retryOptions` say.
 const CLOSING_RETRIES: u32 = 5;
+/// Longest time between those.
+const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// Between two syncs of `fallback.fsync: 'interval'`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -113,6 +115,9 @@ impl Writer {
     /// Asks the thread to write what it has and to end; [`Writer::has_ended`] tells when.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
         let _ = self.jobs.send(Job::Close);
     }
 
@@ -230,7 +235,7 @@ impl WriterThread {
                 break;
             }
             warn!(%error, attempt = attempt + 1, messages = amount.messages, "the fallback file could not be written; trying again");
-            thread::sleep(self.config.retry.delay(attempt));
+            self.pause(self.config.retry.delay(attempt));
             attempt += 1;
         }
         self.gave_up = true;
@@ -244,6 +249,27 @@ impl WriterThread {
             Place::Discarded(Reason::FallbackFailed),
             amount,
         );
+    }
+
+    /// Sleeps, but not for long once the publisher is ending.
+    fn pause(&self, delay: Duration) {
+        let start = Instant::now();
+        loop {
+            let closing = self.closing.load(Ordering::Relaxed);
+            let delay = if closing {
+                delay.min(CLOSING_PAUSE)
+            } else {
+                delay
+            };
+            let Some(left) = delay
+                .checked_sub(start.elapsed())
+                .filter(|left| !left.is_zero())
+            else {
+                return;
+            };
+            // `Writer::close` unparks.
+            thread::park_timeout(left);
+        }
     }
 
     fn try_write(&mut self, lines: &[u8], amount: Amount) -> Result<(), String> {

@@ -99,7 +99,7 @@ impl Config {
         }
         let top = Section::new("", options)?;
         let mut warnings = Vec::new();
-        let producer = producer_properties(&top)?;
+        let producer = producer_properties(&top, &mut warnings)?;
         let given = |name: &str| {
             producer
                 .iter()
@@ -274,7 +274,7 @@ fn check_partitioner(top: &Section<'_>) -> Result<()> {
 }
 
 /// `producer`: librdkafka's own properties.
-fn producer_properties(top: &Section<'_>) -> Result<Properties> {
+fn producer_properties(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<Properties> {
     let section = top.section("producer")?;
     let mut properties = Properties::new();
     for (name, value) in section.entries() {
@@ -293,6 +293,10 @@ fn producer_properties(top: &Section<'_>) -> Result<Properties> {
         // node-rdkafka's own switches, which its users have in their options: reports and events
         // are always on here.
         if matches!(name.as_str(), "dr_cb" | "dr_msg_cb" | "event_cb") {
+            continue;
+        }
+        if name == "delivery.report.only.error" {
+            warnings.push("option 'producer[\"delivery.report.only.error\"]' is ignored: messages are counted by their reports".into());
             continue;
         }
         properties.push((name.clone(), text));

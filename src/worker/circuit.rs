@@ -1,10 +1,13 @@
 //! A circuit breaker for each topic in trouble: its messages go to file, other topics flow on.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::message::TopicId;
 use crate::options::RetryPolicy;
+
+/// Trouble that comes back within this time is the same trouble.
+const RELAPSE: Duration = Duration::from_secs(60);
 
 /// Where a topic's next message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,8 @@ enum Circuit {
     Open { until: Instant },
     /// One message is on its way; the others go to file.
     Trial { sequence: u64 },
+    /// The trouble is over, since then. If it comes back soon, the wait goes on growing.
+    Closed { since: Instant },
 }
 
 struct Trouble {
@@ -46,7 +51,7 @@ impl Circuits {
             return Way::Kafka;
         }
         match self.troubles.get(&topic).map(|trouble| &trouble.circuit) {
-            None => Way::Kafka,
+            None | Some(Circuit::Closed { .. }) => Way::Kafka,
             Some(Circuit::Open { until }) if *until <= now => Way::Trial,
             Some(_) => Way::File,
         }
@@ -61,35 +66,51 @@ impl Circuits {
 
     /// The topic's messages are refused or not answered. Returns whether that is news.
     pub fn trip(&mut self, topic: TopicId, now: Instant) -> bool {
-        let is_new = !self.troubles.contains_key(&topic);
-        let policy = self.policy;
+        let closed = Circuit::Closed { since: now };
         let trouble = self.troubles.entry(topic).or_insert(Trouble {
-            circuit: Circuit::Open { until: now },
+            circuit: closed,
             attempt: 0,
         });
-        // Further reports of messages that were on their way already are no further attempt.
-        if is_new || matches!(trouble.circuit, Circuit::Trial { .. }) {
-            trouble.circuit = Circuit::Open {
-                until: now + policy.delay(trouble.attempt),
-            };
-            trouble.attempt += 1;
-        }
-        is_new
+        let is_news = match trouble.circuit {
+            Circuit::Closed { since } => {
+                if now.duration_since(since) > RELAPSE {
+                    trouble.attempt = 0;
+                }
+                true
+            }
+            Circuit::Trial { .. } => false,
+            Circuit::Open { until } if until <= now => false,
+            // Further reports of messages that were on their way already are no further attempt.
+            Circuit::Open { .. } => return false,
+        };
+        trouble.circuit = Circuit::Open {
+            until: now + self.policy.delay(trouble.attempt),
+        };
+        trouble.attempt += 1;
+        is_news
     }
 
-    /// A message was delivered. Returns the topic whose trial it was.
-    pub fn delivered(&mut self, sequence: u64) -> Option<TopicId> {
-        if self.troubles.is_empty() {
-            return None;
+    /// Kafka has answered about this message, whatever it said. Returns the topic whose trial it was.
+    pub fn answered(&mut self, sequence: u64, now: Instant) -> Option<TopicId> {
+        let (topic, trouble) = self.trial(sequence)?;
+        trouble.circuit = Circuit::Closed { since: now };
+        Some(topic)
+    }
+
+    /// A message was sent again under another number.
+    pub fn resent(&mut self, was: u64, sequence: u64) {
+        if let Some((_, trouble)) = self.trial(was) {
+            trouble.circuit = Circuit::Trial { sequence };
         }
-        let found = self.troubles.iter().find_map(|(topic, trouble)| {
-            matches!(trouble.circuit, Circuit::Trial { sequence: trial } if trial == sequence)
-                .then_some(*topic)
-        });
-        if let Some(topic) = found {
-            self.troubles.remove(&topic);
-        }
-        found
+    }
+
+    fn trial(&mut self, sequence: u64) -> Option<(TopicId, &mut Trouble)> {
+        self.troubles
+            .iter_mut()
+            .find_map(|(topic, trouble)| match trouble.circuit {
+                Circuit::Trial { sequence: trial } if trial == sequence => Some((*topic, trouble)),
+                _ => None,
+            })
     }
 
     /// Messages on their way were taken back: trials among them have told nothing.
@@ -105,7 +126,6 @@ impl Circuits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const A: TopicId = TopicId(0);
     const B: TopicId = TopicId(1);
@@ -139,7 +159,7 @@ mod tests {
         assert_eq!(circuits.way(A, later), Way::Trial);
         circuits.begin_trial(A, 7);
         assert_eq!(circuits.way(A, later), Way::File);
-        assert_eq!(circuits.delivered(6), None);
+        assert_eq!(circuits.answered(6, later), None);
 
         assert!(!circuits.trip(A, later));
         assert_eq!(
@@ -148,7 +168,33 @@ mod tests {
         );
         assert_eq!(circuits.way(A, later + Duration::from_secs(2)), Way::Trial);
         circuits.begin_trial(A, 9);
-        assert_eq!(circuits.delivered(9), Some(A));
-        assert_eq!(circuits.way(A, later), Way::Kafka);
+        circuits.resent(9, 11);
+        assert_eq!(circuits.answered(9, later), None);
+        let closed = later + Duration::from_secs(3);
+        assert_eq!(circuits.answered(11, closed), Some(A));
+        assert_eq!(circuits.way(A, closed), Way::Kafka);
+
+        // The same trouble, back again: the wait goes on growing.
+        assert!(circuits.trip(A, closed));
+        assert_eq!(
+            circuits.way(A, closed + Duration::from_millis(3999)),
+            Way::File
+        );
+        // Much later, it is another one.
+        let later = closed + Duration::from_secs(4);
+        circuits.begin_trial(A, 12);
+        assert_eq!(circuits.answered(12, later), Some(A));
+        let much_later = later + RELAPSE + Duration::from_secs(1);
+        assert!(circuits.trip(A, much_later));
+        assert_eq!(
+            circuits.way(A, much_later + Duration::from_secs(1)),
+            Way::Trial
+        );
+        // A topic of which not even a trial can be made waits longer, too.
+        assert!(!circuits.trip(A, much_later + Duration::from_secs(1)));
+        assert_eq!(
+            circuits.way(A, much_later + Duration::from_millis(2999)),
+            Way::File
+        );
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, warn};
 
+use super::in_flight::InFlight;
 use super::{AfterPurge, Settle, Worker};
 use crate::kafka::flush;
 use crate::logging::STATE;
@@ -22,6 +23,8 @@ pub(super) struct Ending {
     /// What is not acknowledged by then goes to file.
     deadline: Instant,
     flushing: bool,
+    /// What librdkafka held was asked back.
+    purged: bool,
     /// The writer was told to close.
     closing: bool,
 }
@@ -34,6 +37,7 @@ impl Worker {
             settles: Vec::new(),
             deadline,
             flushing: false,
+            purged: false,
             closing: false,
         });
         // The more impatient one counts.
@@ -58,9 +62,12 @@ impl Worker {
         }
         if late {
             self.give_up_partitioning();
+            self.stop_deciding();
+            self.settle_returned();
         }
         let waiting = !self.shared.inbox.held().is_zero()
             || !self.held_back.is_empty()
+            || !self.returned.is_empty()
             || self
                 .partitioning
                 .as_ref()
@@ -77,10 +84,15 @@ impl Worker {
             tokio::task::spawn_blocking(move || flush(&client, patience));
         }
         if in_flight && late {
-            debug!(
-                "Kafka has not acknowledged everything in time: the rest goes to the fallback file"
-            );
-            self.purge(AfterPurge::WriteToFile);
+            if ending.purged {
+                self.count_as_lost();
+            } else {
+                debug!(
+                    "Kafka has not acknowledged everything in time: the rest goes to the fallback file"
+                );
+                ending.purged = true;
+                self.purge(AfterPurge::WriteToFile);
+            }
             return;
         }
         if waiting || in_flight {
@@ -113,11 +125,26 @@ impl Worker {
         }
         self.set_state(State::Ended);
         crate::logging::flush_suppressed(true);
-        if let Some(ending) = self.ending.take() {
-            for settle in ending.settles {
-                settle(Ok(()));
-            }
+        let settles = self.ending.take().map(|ending| ending.settles);
+        for settle in settles
+            .into_iter()
+            .flatten()
+            .chain(self.init_waiters.drain(..))
+        {
+            settle(Ok(()));
         }
+    }
+
+    /// Librdkafka hangs and hands nothing back. The end does not wait for it.
+    fn count_as_lost(&mut self) {
+        let amount = self.shared.statistics.flight();
+        error!(
+            messages = amount.messages,
+            "messages discarded: librdkafka did not hand them back"
+        );
+        let lost = Place::Discarded(Reason::Ended);
+        self.shared.statistics.transfer(Place::Flight, lost, amount);
+        self.in_flight = InFlight::default();
     }
 
     /// A turn panicked, which is a bug: what can be reached goes to file, the rest is counted as

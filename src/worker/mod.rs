@@ -87,6 +87,8 @@ pub struct Worker {
     circuits: Circuits,
     probing: Probing,
     partitioning: Option<Partitioning>,
+    /// Librdkafka's own queue is full (`queue.buffering.max.messages`), until reports come.
+    queue_full: bool,
     /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up.
     held_back: VecDeque<Batch>,
     /// Handed back by librdkafka, until it is clear where to.
@@ -133,6 +135,7 @@ impl Worker {
             circuits: Circuits::new(parts.config.probe),
             probing: Probing::default(),
             partitioning: parts.partition.map(Partitioning::new),
+            queue_full: false,
             held_back: VecDeque::new(),
             returned: Vec::new(),
             purging: None,
@@ -244,7 +247,7 @@ impl Worker {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Init(settle) => {
-                if self.state == State::Publishing {
+                if self.state == State::Publishing || self.ending.is_some() {
                     settle(Ok(()));
                 } else {
                     self.init_waiters.push(settle);

@@ -82,6 +82,7 @@ impl Worker {
     pub(super) fn poll_reports(&mut self) -> bool {
         let mut collected = Collected::default();
         let mut any = self.producer.poll(&mut collected);
+        self.queue_full &= !any;
         if let Some(solo) = &self.solo {
             let mut alone = Collected::default();
             any |= solo.poll(&mut alone);
@@ -93,7 +94,7 @@ impl Worker {
                 if classify(returned.code) == Outcome::TooLarge {
                     self.too_large(&returned);
                 } else {
-                    self.returned.push(returned);
+                    self.not_delivered(returned);
                 }
             }
         }
@@ -128,18 +129,20 @@ impl Worker {
             .delivered(collected.delivered, &collected.latencies);
         for sequence in &collected.sequences {
             self.in_flight.done(*sequence);
-            if let Some(topic) = self.circuits.delivered(*sequence) {
-                info!(target: STATE,
-                    "topic {} takes messages again",
-                    self.shared.topics.name(topic)
-                );
-                self.writer.seal();
-            }
+            self.topic_answered(*sequence);
         }
         if self.state == State::Connecting {
             self.recover();
         }
         self.probing.succeeded();
+    }
+
+    /// An answer about a message: if it was its topic's trial, the trouble is over.
+    fn topic_answered(&mut self, sequence: u64) {
+        if let Some(topic) = self.circuits.answered(sequence, Instant::now()) {
+            info!(target: STATE, "topic {} takes messages again", self.shared.topics.name(topic));
+            self.writer.seal();
+        }
     }
 
     /// One message failed. What has to wait for a decision is kept in `returned`.
@@ -172,6 +175,7 @@ impl Worker {
     }
 
     fn refused(&mut self, returned: &Returned) {
+        self.topic_answered(returned.sequence);
         let why = describe(returned.code);
         self.discard(
             Place::Flight,
@@ -183,6 +187,7 @@ impl Worker {
     }
 
     fn too_large(&mut self, returned: &Returned) {
+        self.topic_answered(returned.sequence);
         let (size, topic) = (returned.bytes.len() as u64, returned.record.topic);
         let least = self
             .too_large
@@ -237,7 +242,10 @@ impl Worker {
             solo.produce(&returned.record, || name, key, value, sequence, now_ms())
         });
         match sent {
-            Some(Ok(())) => self.in_flight.sent(Instant::now()),
+            Some(Ok(())) => {
+                self.in_flight.sent(Instant::now());
+                self.circuits.resent(returned.sequence, sequence);
+            }
             Some(Err(RDKafkaErrorCode::MessageSizeTooLarge)) => self.too_large(&returned),
             _ => self.returned.push(returned),
         }
@@ -309,9 +317,16 @@ impl Worker {
             return;
         }
         self.purging = None;
-        if then == AfterPurge::Rebuild && !self.replace_producer() {
-            self.fall_back("no producer could be made");
-            return;
+        if then == AfterPurge::Rebuild {
+            // A producer that still owes reports is kept, and tried again when Kafka is back.
+            if !self.in_flight.is_empty() {
+                self.fall_back("librdkafka does not hand its messages back");
+                return;
+            }
+            if !self.replace_producer() {
+                self.fall_back("no producer could be made");
+                return;
+            }
         }
         if then == AfterPurge::Rebuild
             && matches!(self.state, State::Connecting | State::Publishing)
@@ -351,7 +366,7 @@ impl Worker {
     }
 
     /// What was handed back goes to file, in the order in which it was queued.
-    fn settle_returned(&mut self) {
+    pub(super) fn settle_returned(&mut self) {
         if self.returned.is_empty() || self.is_deciding() {
             return;
         }

@@ -32,7 +32,9 @@ impl Worker {
                     break;
                 };
                 self.writer.append(batch, Place::Worker);
-            } else if self.shared.statistics.flight().cost() >= self.shared.inbox.limits().flight {
+            } else if self.queue_full
+                || self.shared.statistics.flight().cost() >= self.shared.inbox.limits().flight
+            {
                 if !self.spill(spill) {
                     break;
                 }
@@ -134,7 +136,10 @@ impl Worker {
                     sent.add(size);
                     batch.advance();
                 }
-                Err(RDKafkaErrorCode::QueueFull) => break,
+                Err(RDKafkaErrorCode::QueueFull) => {
+                    self.queue_full = true;
+                    break;
+                }
                 Err(code) => {
                     match self.not_handed_over(record, size, code) {
                         Handed::ToFile => to_file.push(record, key, value),
