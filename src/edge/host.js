@@ -104,9 +104,13 @@
         })
         reply(id, checked, failure)
       }
-      if (pending) Promise.all(results).then(done).catch(function (error) {
-        reply(id, results.map(function () { return null }), describe(error))
-      })
+      function doneFor(error) {
+        var none = results.map(function () {
+          return null
+        })
+        reply(id, none, describe(error))
+      }
+      if (pending) Promise.all(results).then(done).catch(doneFor)
       else done(results)
     }
   }
