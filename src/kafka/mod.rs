@@ -196,7 +196,6 @@ impl Producer {
     }
 
     fn serve_reports(&self, event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
-        let now = now_ms();
         loop {
             // SAFETY: a non-null message lives as long as its event, which the caller destroys.
             let Some(message) = (unsafe { rd::rd_kafka_event_message_next(event).as_ref() }) else {
@@ -219,7 +218,7 @@ impl Producer {
                 topic: *topic,
                 partition: message.partition,
                 // Librdkafka does not tell the timestamp of a message that failed.
-                timestamp: now - latency / 1000 - opaque.waited_ms(),
+                timestamp: now_ms() - latency / 1000 - opaque.waited_ms(),
                 key: bytes(message.key, message.key_len),
                 value: bytes(message.payload, message.len),
                 code: message.err.into(),
