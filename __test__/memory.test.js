@@ -29,6 +29,23 @@ const make = (options) =>
   })
 const message = (i) => ({ i, text: 'x'.repeat(980) })
 
+/** A publisher without a Kafka, whose directory can't be made until `unblock()` is called. */
+function makeBlocked() {
+  const blocked = path.join(makeDirectory(), 'blocked')
+  fs.writeFileSync(blocked, '')
+  const publisher = make({
+    connectionString: '127.0.0.1:1',
+    retries: { attempts: 1 },
+    batch: { maxWait: 0 },
+    maxBufferedBytes: 1 << 20,
+    fallback: {
+      directory: path.join(blocked, 'below'),
+      retryOptions: { forever: true, minTimeout: 10, maxTimeout: 50 },
+    },
+  })
+  return { publisher, unblock: () => fs.rmSync(blocked) }
+}
+
 test('a caller who ignores back-pressure loses nothing, and memory stays bounded', async () => {
   const publisher = make()
   const count = 50_000
@@ -59,18 +76,7 @@ test('queue() returns false when memory is nearly full, and drained() resolves w
 })
 
 test('a caller who waits for drained() loses nothing even when the disk does not keep pace', async () => {
-  const blocked = path.join(makeDirectory(), 'blocked')
-  fs.writeFileSync(blocked, '')
-  const publisher = make({
-    connectionString: '127.0.0.1:1',
-    retries: { attempts: 1 },
-    batch: { maxWait: 0 },
-    maxBufferedBytes: 1 << 20,
-    fallback: {
-      directory: path.join(blocked, 'below'),
-      retryOptions: { forever: true, minTimeout: 10, maxTimeout: 50 },
-    },
-  })
+  const { publisher, unblock } = makeBlocked()
   let queued = 0
   let waits = 0
   const writing = (async () => {
@@ -83,7 +89,7 @@ test('a caller who waits for drained() loses nothing even when the disk does not
   })()
   await until(() => publisher.getStatistics().filePublisher.errorCnt > 3)
   expect(queued).toBeLessThan(3000)
-  fs.rmSync(blocked)
+  unblock()
   await writing
   await publisher.end()
   expect(waits).toBeGreaterThan(0)
@@ -111,22 +117,11 @@ test('when neither Kafka nor the disk keeps pace, what does not fit is counted a
 })
 
 test('drained() resolves as soon as the disk has taken what was waiting for it', async () => {
-  const blocked = path.join(makeDirectory(), 'blocked')
-  fs.writeFileSync(blocked, '')
-  const publisher = make({
-    connectionString: '127.0.0.1:1',
-    retries: { attempts: 1 },
-    batch: { maxWait: 0 },
-    maxBufferedBytes: 1 << 20,
-    fallback: {
-      directory: path.join(blocked, 'below'),
-      retryOptions: { forever: true, minTimeout: 10, maxTimeout: 20 },
-    },
-  })
+  const { publisher, unblock } = makeBlocked()
   for (let i = 0; publisher.queue('k', message(i)); i++);
   await until(() => publisher.getStatistics().filePublisher.errorCnt > 3)
   const drained = publisher.drained()
-  fs.rmSync(blocked)
+  unblock()
   await until(() => publisher.getStatistics().fallback.messages > 0)
   const written = performance.now()
   await drained
