@@ -41,6 +41,8 @@ pub struct Limits {
     pub total: u64,
     /// What librdkafka may hold.
     pub flight: u64,
+    /// What librdkafka may hold beside that for messages from files.
+    pub replay: u64,
     /// What the inbox may hold before the worker spills it.
     pub spill: u64,
     /// The same while everything is being taken back from librdkafka, which must go to file first.
@@ -56,6 +58,7 @@ impl Limits {
         Limits {
             total: max_buffered_bytes,
             flight: max_buffered_bytes / 8 * 3,
+            replay: max_buffered_bytes / 16,
             spill: max_buffered_bytes / 8,
             spill_in_purge: max_buffered_bytes / 4,
             high: max_buffered_bytes / 16,
@@ -287,6 +290,7 @@ mod tests {
             Ok(Record {
                 topic: TopicId(0),
                 partition: ANY_PARTITION,
+                keyless: false,
                 key_length: 1,
                 value_length: value.len() as u32,
                 timestamp: 0,

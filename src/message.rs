@@ -30,13 +30,14 @@ pub enum Reason {
     Refused,
     BufferFull,
     FallbackFailed,
+    FallbackFull,
     FileRemoved,
 }
 
 impl Reason {
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::BadKey,
         Reason::BadValue,
         Reason::NoTopic,
@@ -46,6 +47,7 @@ impl Reason {
         Reason::Refused,
         Reason::BufferFull,
         Reason::FallbackFailed,
+        Reason::FallbackFull,
         Reason::FileRemoved,
     ];
 
@@ -61,6 +63,7 @@ impl Reason {
             Reason::Refused => "refused",
             Reason::BufferFull => "bufferFull",
             Reason::FallbackFailed => "fallbackFailed",
+            Reason::FallbackFull => "fallbackFull",
             Reason::FileRemoved => "fileRemoved",
         }
     }
@@ -81,7 +84,8 @@ impl Reason {
                 "maxBufferedBytes is used up: neither Kafka nor the disk keeps pace"
             }
             Reason::FallbackFailed => "the fallback file could not be written",
-            Reason::FileRemoved => "the fallback file was removed while it was being written",
+            Reason::FallbackFull => "the fallback directory has reached fallback.maxBytes",
+            Reason::FileRemoved => "the fallback file was removed by somebody else",
         }
     }
 }
@@ -123,6 +127,16 @@ impl Amount {
     }
 }
 
+/// What the key is on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyEncoding {
+    /// `JSON.stringify(key)`, as 0.1.x: a string key keeps its quotes.
+    #[default]
+    Json,
+    /// A string key as it is; other keys as JSON.
+    Raw,
+}
+
 /// Index of a topic name in [`Topics`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TopicId(pub u32);
@@ -132,6 +146,8 @@ pub struct TopicId(pub u32);
 pub struct Record {
     pub topic: TopicId,
     pub partition: i32,
+    /// It has no key at all: a line of 3.x, which lost it.
+    pub keyless: bool,
     pub key_length: u32,
     pub value_length: u32,
     /// When it was queued, in milliseconds since the Unix epoch.
@@ -313,6 +329,7 @@ mod tests {
         Record {
             topic: TopicId(topic),
             partition: ANY_PARTITION,
+            keyless: false,
             key_length: 0,
             value_length: 0,
             timestamp: 7,

@@ -16,7 +16,7 @@ use crate::edge::bridge::{
 use crate::edge::json::Json;
 use crate::edge::queue::{self, Queue};
 use crate::edge::{exit, value};
-use crate::fallback::Writer;
+use crate::fallback::{Instance, Writer};
 use crate::inbox::{Inbox, Limits};
 use crate::kafka::{Producer, Redirect, Tuning};
 use crate::logging::{self, Stderr};
@@ -108,9 +108,15 @@ impl KafkaPublisher {
             Arc::clone(&inbox),
         )
         .map_err(reason)?;
+        let instance = Arc::new(Instance::new(
+            config.fallback.directory.clone(),
+            config.fallback.modes,
+            Arc::clone(&statistics),
+        ));
         let writer = Writer::start(
             config.fallback.clone(),
             config.key_encoding,
+            Arc::clone(&instance),
             topics,
             inbox,
             statistics,
@@ -136,6 +142,7 @@ impl KafkaPublisher {
             shared: Arc::clone(&shared),
             producer,
             writer,
+            instance,
             redirect,
             partition: has_partitioner.then(|| Box::new(JsPartition(Arc::clone(&bridge))) as _),
             host: Box::new(JsHost(Arc::clone(&bridge))),

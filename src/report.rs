@@ -1,12 +1,12 @@
 //! `getStatistics()`: all counts at one moment, as plain JSON.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
 use crate::inbox::Inbox;
 use crate::message::Reason;
-use crate::statistics::{Errors, State};
+use crate::statistics::{Counts, Errors, State};
 
 /// What `getStatistics()` returns. A value that was never set is left out.
 pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory: &str) -> Value {
@@ -17,7 +17,8 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
         held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages;
     let queued = accepted + counts.refused - no_topic;
     let came = queued + no_topic + counts.recovered + counts.carried;
-    let is_at = in_memory + counts.disk.messages + counts.delivered + discarded_total;
+    let is_at =
+        in_memory + counts.disk.messages + counts.delivered + discarded_total + counts.rejected;
 
     let mut discarded = Map::new();
     for reason in Reason::ALL {
@@ -57,16 +58,44 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
         },
         "fallback": {
             "directory": directory,
-            "files": counts.files.files,
+            "files": counts.current.files + counts.backlog.files,
             "messages": counts.disk.messages,
-            "bytes": counts.files.bytes,
+            "bytes": counts.current.bytes + counts.backlog.bytes,
             "pendingCnt": counts.writer.messages,
         },
+        "replay": replay(&counts),
         "unaccountedCnt": came as i64 - is_at as i64,
     });
     set_last_error(&mut all, &counts.errors);
     set_time(&mut all, "lastReset", counts.last_reset);
     all
+}
+
+fn replay(counts: &Counts) -> Value {
+    let gauges = &counts.replay;
+    let mut replay = json!({
+        "state": gauges.state.name(),
+        "files": counts.backlog.files,
+        "bytes": gauges.bytes,
+        "messages": gauges.messages,
+        "replayedCnt": counts.replayed,
+        "rejectedCnt": counts.rejected,
+        "inFlightCnt": counts.replaying.messages,
+    });
+    // A line can claim any time; only years of four digits have a date text.
+    let oldest = gauges
+        .oldest
+        .filter(|ms| (1..253_402_300_800_000).contains(ms))
+        .map(|ms| UNIX_EPOCH + Duration::from_millis(ms as u64));
+    set_time(&mut replay, "oldestTs", oldest);
+    if let Some(file) = &gauges.file {
+        replay["file"] = file.as_str().into();
+    }
+    if gauges.bytes_per_second >= 1.0 {
+        let left = gauges.bytes as f64 / gauges.bytes_per_second;
+        replay["timeLeftMs"] = ((left * 1000.0).round() as u64).into();
+    }
+    replay
 }
 
 fn set_last_error(object: &mut Value, errors: &Errors) {

@@ -7,8 +7,10 @@
 //!
 //! ```text
 //! queueCnt + discardedCnt.noTopic + recoveredCnt + carriedCnt
-//!     = curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total
+//!     = curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total + replay.rejectedCnt
 //! ```
+//!
+//! A message that is being replayed stays counted as on disk, where it is, until it is settled.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,6 +33,8 @@ pub enum Place {
     Disk,
     /// Acknowledged by Kafka.
     Delivered,
+    /// Kept in a `.rejected` file: it could not be replayed.
+    Rejected,
     Discarded(Reason),
 }
 
@@ -76,11 +80,50 @@ impl Errors {
     }
 }
 
-/// What this instance's files hold.
+/// How many files there are, and their size.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FileGauges {
     pub files: u64,
     pub bytes: u64,
+}
+
+/// What the replayer is doing, as `getStatistics().replay.state` names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplayState {
+    /// `fallback.replay` is off.
+    #[default]
+    Off,
+    /// There is nothing to replay.
+    Idle,
+    /// There are files, and Kafka, their topics or their disk are in trouble.
+    Waiting,
+    Replaying,
+}
+
+impl ReplayState {
+    pub fn name(self) -> &'static str {
+        match self {
+            ReplayState::Off => "off",
+            ReplayState::Idle => "idle",
+            ReplayState::Waiting => "waiting",
+            ReplayState::Replaying => "replaying",
+        }
+    }
+}
+
+/// What waits to be replayed.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayGauges {
+    pub state: ReplayState,
+    /// Bytes of lines that are not settled.
+    pub bytes: u64,
+    pub messages: u64,
+    /// When the oldest file's first message was queued, in milliseconds since the Unix epoch.
+    pub oldest: Option<i64>,
+    /// Name of the file that is being replayed.
+    pub file: Option<String>,
+    /// Of late; 0 when nothing is being replayed.
+    pub bytes_per_second: f64,
 }
 
 /// Everything but the inbox, at one moment.
@@ -90,8 +133,17 @@ pub struct Counts {
     pub worker: Amount,
     pub flight: Amount,
     pub writer: Amount,
+    /// Only its messages are counted.
     pub disk: Amount,
-    pub files: FileGauges,
+    /// The file that is being written.
+    pub current: FileGauges,
+    /// Sealed files, and those of earlier processes.
+    pub backlog: FileGauges,
+    /// Memory of what is being replayed; the messages are counted in `disk`.
+    pub replaying: Amount,
+    pub replay: ReplayGauges,
+    pub replayed: u64,
+    pub rejected: u64,
     pub delivered: u64,
     /// All discarded messages, by reason.
     pub discarded: [u64; Reason::COUNT],
@@ -124,7 +176,7 @@ impl Counts {
             Place::Flight => Some(&mut self.flight),
             Place::Writer => Some(&mut self.writer),
             Place::Disk => Some(&mut self.disk),
-            Place::Delivered | Place::Discarded(_) => None,
+            Place::Delivered | Place::Rejected | Place::Discarded(_) => None,
         }
     }
 }
@@ -160,7 +212,12 @@ impl Default for Statistics {
             flight: Amount::default(),
             writer: Amount::default(),
             disk: Amount::default(),
-            files: FileGauges::default(),
+            current: FileGauges::default(),
+            backlog: FileGauges::default(),
+            replaying: Amount::default(),
+            replay: ReplayGauges::default(),
+            replayed: 0,
+            rejected: 0,
             delivered: 0,
             discarded: [0; Reason::COUNT],
             refused: 0,
@@ -185,6 +242,14 @@ impl Default for Statistics {
     }
 }
 
+fn on_disk(messages: u64) -> Amount {
+    Amount { messages, bytes: 0 }
+}
+
+fn messages_of(amount: Amount) -> Amount {
+    on_disk(amount.messages)
+}
+
 /// From 1 µs to 10 min at two significant digits: 20 KB, however many values it records.
 fn empty_histogram() -> Histogram<u64> {
     let mut histogram = Histogram::new_with_bounds(1, 600_000_000, 2)
@@ -205,10 +270,53 @@ impl Statistics {
         }
         let mut inner = self.lock();
         let counts = &mut inner.counts;
-        if let Some(place) = counts.place(from) {
-            place.subtract(amount);
+        match from {
+            Place::Disk => counts.disk.subtract(messages_of(amount)),
+            from => {
+                if let Some(place) = counts.place(from) {
+                    place.subtract(amount);
+                }
+            }
         }
         self.arrive(counts, to, amount);
+    }
+
+    /// Kafka has acknowledged messages that were on disk.
+    pub fn replayed(&self, messages: u64) {
+        self.transfer(Place::Disk, Place::Delivered, on_disk(messages));
+        self.lock().counts.replayed += messages;
+    }
+
+    /// Messages were found in files of earlier processes.
+    pub fn recovered(&self, messages: u64) {
+        let mut inner = self.lock();
+        inner.counts.recovered += messages;
+        inner.counts.disk.add(on_disk(messages));
+    }
+
+    /// Memory of what is being replayed.
+    pub fn set_replaying(&self, amount: Amount) {
+        let mut inner = self.lock();
+        inner.counts.replaying = amount;
+        self.update_costs(&inner.counts);
+    }
+
+    pub fn set_replay(&self, gauges: ReplayGauges) {
+        self.lock().counts.replay = gauges;
+    }
+
+    /// There is one more file that waits to be replayed.
+    pub fn add_backlog(&self, files: u64, bytes: u64) {
+        let mut inner = self.lock();
+        inner.counts.backlog.files += files;
+        inner.counts.backlog.bytes += bytes;
+    }
+
+    pub fn subtract_backlog(&self, files: u64, bytes: u64) {
+        let mut inner = self.lock();
+        let backlog = &mut inner.counts.backlog;
+        backlog.files = backlog.files.saturating_sub(files);
+        backlog.bytes = backlog.bytes.saturating_sub(bytes);
     }
 
     /// Takes over what the caller has just removed from the inbox, whose lock it holds.
@@ -220,20 +328,27 @@ impl Statistics {
     fn arrive(&self, counts: &mut Counts, to: Place, amount: Amount) {
         match to {
             Place::Delivered => counts.delivered += amount.messages,
+            Place::Rejected => counts.rejected += amount.messages,
+            Place::Disk => {
+                counts.written += amount.messages;
+                counts.disk.add(messages_of(amount));
+            }
             Place::Discarded(reason) => counts.discarded[reason as usize] += amount.messages,
             place => {
-                if place == Place::Disk {
-                    counts.written += amount.messages;
-                }
                 if let Some(place) = counts.place(place) {
                     place.add(amount);
                 }
             }
         }
+        self.update_costs(counts);
+    }
+
+    fn update_costs(&self, counts: &Counts) {
         let waiting = counts.worker.cost() + counts.writer.cost();
         self.waiting_cost.store(waiting, Ordering::Relaxed);
+        let in_librdkafka = counts.flight.cost() + counts.replaying.cost();
         self.held_cost
-            .store(waiting + counts.flight.cost(), Ordering::Relaxed);
+            .store(waiting + in_librdkafka, Ordering::Relaxed);
     }
 
     /// Acknowledged by Kafka, with the latency of each in microseconds.
@@ -277,8 +392,9 @@ impl Statistics {
         self.lock().counts.background_retries += 1;
     }
 
-    pub fn set_files(&self, files: FileGauges) {
-        self.lock().counts.files = files;
+    /// The file that is being written.
+    pub fn set_current(&self, current: FileGauges) {
+        self.lock().counts.current = current;
     }
 
     pub fn set_state(&self, state: State) {
@@ -330,6 +446,8 @@ impl Statistics {
         counts.refused = 0;
         counts.spilled = 0;
         counts.recovered = 0;
+        counts.replayed = 0;
+        counts.rejected = 0;
         counts.written = 0;
         counts.background_retries = 0;
         counts.state_changes = 0;

@@ -13,9 +13,8 @@ use napi::sys;
 use super::json::{Json, append_utf8};
 use crate::inbox::Pushed;
 use crate::message::{
-    ANY_PARTITION, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms,
+    ANY_PARTITION, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms,
 };
-use crate::options::KeyEncoding;
 use crate::worker::Shared;
 
 /// Why a message was not accepted, and a detail for the log.
@@ -98,6 +97,7 @@ impl Queue {
             Ok(Record {
                 topic,
                 partition: ANY_PARTITION,
+                keyless: false,
                 key_length: u32::try_from(key.len()).map_err(|_| Reason::TooLarge)?,
                 value_length: u32::try_from(value_length).map_err(|_| Reason::TooLarge)?,
                 timestamp: now_ms(),

@@ -1,4 +1,4 @@
-//! The fallback file that is being written.
+//! The fallback file that is being written, and what making it takes.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -6,17 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::message::Amount;
 
-/// Modes for what is made, as in `chmod`. Without effect on Windows.
-#[derive(Clone, Copy, Debug)]
-pub struct Modes {
-    pub directory: u32,
-    pub file: u32,
-}
-
-/// One file, open and locked, whose content up to `length` is whole lines.
+/// One file that is being written, whose content up to `length` is whole lines.
 #[derive(Debug)]
 pub struct CurrentFile {
     path: PathBuf,
+    sequence: u32,
     file: File,
     length: u64,
     amount: Amount,
@@ -35,19 +29,13 @@ pub enum AppendError {
 }
 
 impl CurrentFile {
-    /// Makes the directory if need be, and a file in it that nobody else has.
-    pub fn create(path: PathBuf, modes: Modes) -> io::Result<Self> {
-        let directory = path.parent().unwrap_or(Path::new("."));
-        create_directory(directory, modes.directory)?;
-        let file = create_file(&path, modes.file)?;
-        // A filesystem without locks is no reason not to write; a second owner is impossible as
-        // long as the name, which has this instance's uuid, is new.
-        if let Err(error) = file.try_lock() {
-            tracing::debug!(path = %path.display(), %error, "the fallback file could not be locked");
-        }
-        sync_directory(directory);
+    /// Makes a file that was not there before.
+    pub fn create(path: PathBuf, sequence: u32, mode: u32) -> io::Result<Self> {
+        let file = create_file(&path, mode)?;
+        sync_directory(path.parent().unwrap_or(Path::new(".")));
         Ok(CurrentFile {
             path,
+            sequence,
             file,
             length: 0,
             amount: Amount::default(),
@@ -57,6 +45,11 @@ impl CurrentFile {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The number in its name.
+    pub fn sequence(&self) -> u32 {
+        self.sequence
     }
 
     pub fn length(&self) -> u64 {
@@ -96,16 +89,21 @@ impl CurrentFile {
     /// Whether the path still leads to this file. What is written to one that was removed is lost
     /// as soon as it is closed.
     pub fn is_in_place(&self) -> bool {
-        let (Ok(ours), Ok(there)) = (self.file.metadata(), fs::metadata(&self.path)) else {
-            return false;
-        };
-        is_same_file(&ours, &there)
+        is_in_place(&self.file, &self.path)
     }
 
     /// Removes a file that holds no message.
     pub fn remove_if_empty(self) -> bool {
         self.length == 0 && fs::remove_file(&self.path).is_ok()
     }
+}
+
+/// Whether `path` leads to this open file.
+pub fn is_in_place(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(there)) = (file.metadata(), fs::metadata(path)) else {
+        return false;
+    };
+    is_same_file(&ours, &there)
 }
 
 #[cfg(unix)]
@@ -120,7 +118,7 @@ fn is_same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
     true
 }
 
-fn create_directory(directory: &Path, mode: u32) -> io::Result<()> {
+pub fn create_directory(directory: &Path, mode: u32) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
@@ -133,7 +131,7 @@ fn create_directory(directory: &Path, mode: u32) -> io::Result<()> {
     builder.create(directory)
 }
 
-fn create_file(path: &Path, mode: u32) -> io::Result<File> {
+pub fn create_file(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create_new(true);
     #[cfg(unix)]
@@ -144,7 +142,7 @@ fn create_file(path: &Path, mode: u32) -> io::Result<File> {
 }
 
 /// Makes a new file's name survive a power cut, where the platform can.
-fn sync_directory(directory: &Path) {
+pub fn sync_directory(directory: &Path) {
     if cfg!(unix)
         && let Err(error) = File::open(directory).and_then(|directory| directory.sync_all())
     {
@@ -156,39 +154,26 @@ fn sync_directory(directory: &Path) {
 mod tests {
     use super::*;
 
-    const MODES: Modes = Modes {
-        directory: 0o700,
-        file: 0o600,
-    };
-
     #[test]
     #[cfg(unix)]
     fn directory_and_file_are_the_owners_only() {
         use std::os::unix::fs::PermissionsExt;
         let top = tempfile::tempdir().unwrap();
         let path = top.path().join("a/b/fallback.log");
-        let file = CurrentFile::create(path.clone(), MODES).unwrap();
+        let directory = path.parent().unwrap();
+        create_directory(directory, 0o700).unwrap();
+        let file = CurrentFile::create(path.clone(), 1, 0o600).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(file.path()), 0o600);
-        assert_eq!(mode(path.parent().unwrap()), 0o700);
-    }
-
-    #[test]
-    fn a_file_has_one_owner() {
-        let top = tempfile::tempdir().unwrap();
-        let path = top.path().join("fallback.log");
-        let file = CurrentFile::create(path.clone(), MODES).unwrap();
-        assert!(CurrentFile::create(path.clone(), MODES).is_err());
-        assert!(File::open(&path).unwrap().try_lock().is_err());
-        drop(file);
-        File::open(&path).unwrap().try_lock().unwrap();
+        assert_eq!(mode(directory), 0o700);
+        assert!(CurrentFile::create(path, 1, 0o600).is_err());
     }
 
     #[test]
     fn a_removed_file_is_noticed() {
         let top = tempfile::tempdir().unwrap();
         let path = top.path().join("fallback.log");
-        let mut file = CurrentFile::create(path.clone(), MODES).unwrap();
+        let mut file = CurrentFile::create(path.clone(), 1, 0o600).unwrap();
         file.append(b"{}\n", Amount::of_one(2)).unwrap();
         assert!(file.is_in_place());
         fs::remove_file(&path).unwrap();

@@ -18,8 +18,23 @@
 //! such a file is sealed. Lines are synced to the disk by the option `fallback.fsync`. A sync that
 //! fails seals its file: what the kernel says of it after that can't be relied on.
 
+mod backlog;
+mod cap;
 mod file;
-pub mod record;
+mod instance;
+mod lease;
+mod ledger;
+mod lines;
+mod meter;
+mod names;
+mod progress;
+mod record;
+mod rejects;
+mod replay;
+mod replayer;
+mod segment;
 mod writer;
 
+pub use instance::Instance;
+pub use replayer::{Command, Offer, Permission, Replayer, ReplayerParts, Verdicts};
 pub use writer::Writer;

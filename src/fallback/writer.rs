@@ -1,7 +1,7 @@
 //! The one thread that writes fallback files. A disk that hangs hangs this thread and nothing else.
 
+use std::cell::Cell;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
-use super::file::{AppendError, CurrentFile, Modes};
+use super::cap::Cap;
+use super::file::{AppendError, CurrentFile};
+use super::instance::{Instance, Sealed};
+use super::lease::IDLE_WITHOUT_LOCKS;
 use super::record;
 use crate::inbox::Inbox;
-use crate::message::{Amount, Batch, Reason, Topics};
-use crate::options::{FallbackConfig, Fsync, KeyEncoding};
+use crate::message::{Amount, Batch, KeyEncoding, Reason, Topics};
+use crate::options::{FallbackConfig, Fsync};
 use crate::statistics::{FileGauges, Place, Statistics};
 
 /// Most bytes of lines that are gathered for one `write`.
@@ -26,11 +29,14 @@ const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// Between two syncs of `fallback.fsync: 'interval'`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Called on the writer's thread when the current file has been sealed.
+type Sealer = Box<dyn FnOnce() + Send>;
+
 enum Job {
     /// Write these, counted as [`Place::Writer`] already.
     Append(Batch),
-    /// End the current file.
-    Seal,
+    /// End the current file, then tell.
+    Seal(Sealer),
     /// Write what is waiting, end the current file and the thread.
     Close,
 }
@@ -42,12 +48,15 @@ pub struct Writer {
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     statistics: Arc<Statistics>,
+    /// Since when the current file has had something in it.
+    unsealed: Cell<Option<Instant>>,
 }
 
 impl Writer {
     pub fn start(
         config: FallbackConfig,
         encoding: KeyEncoding,
+        instance: Arc<Instance>,
         topics: Arc<Topics>,
         inbox: Arc<Inbox>,
         statistics: Arc<Statistics>,
@@ -62,13 +71,13 @@ impl Writer {
             .spawn(move || {
                 let _log = tracing::dispatcher::set_default(&log);
                 WriterThread {
-                    instance: uuid::Uuid::new_v4(),
-                    sequence: 0,
+                    instance,
                     current: None,
-                    sealed: FileGauges::default(),
+                    cap: Cap::new(config.directory.clone(), config.max_bytes),
                     gave_up: false,
                     closing: closes,
                     last_sync: Instant::now(),
+                    last_append: Instant::now(),
                     lines: Vec::new(),
                     config,
                     encoding,
@@ -83,6 +92,7 @@ impl Writer {
             closing,
             thread: Some(thread),
             statistics,
+            unsealed: Cell::new(None),
         })
     }
 
@@ -93,6 +103,8 @@ impl Writer {
             return;
         }
         self.statistics.transfer(from, Place::Writer, amount);
+        self.unsealed
+            .set(self.unsealed.get().or_else(|| Some(Instant::now())));
         if self.jobs.send(Job::Append(batch)).is_err() {
             error!(
                 messages = amount.messages,
@@ -106,10 +118,17 @@ impl Writer {
         }
     }
 
-    /// Ends the current file, after what was handed over before.
-    pub fn seal(&self) {
+    /// Ends the current file, after what was handed over before. `then` is called on the writer's
+    /// thread; not at all if the writer has died.
+    pub fn seal(&self, then: impl FnOnce() + Send + 'static) {
+        self.unsealed.set(None);
         // A writer that has died has said so in `append`, and has no file open.
-        let _ = self.jobs.send(Job::Seal);
+        let _ = self.jobs.send(Job::Seal(Box::new(then)));
+    }
+
+    /// Since when there has been something in the current file, or on its way there.
+    pub fn unsealed_since(&self) -> Option<Instant> {
+        self.unsealed.get()
     }
 
     /// Asks the thread to write what it has and to end; [`Writer::has_ended`] tells when.
@@ -136,14 +155,14 @@ impl Writer {
 }
 
 struct WriterThread {
-    instance: uuid::Uuid,
-    sequence: u32,
+    instance: Arc<Instance>,
     current: Option<CurrentFile>,
-    sealed: FileGauges,
+    cap: Cap,
     /// The last lines were discarded after all retries; the next get one try, until one succeeds.
     gave_up: bool,
     closing: Arc<AtomicBool>,
     last_sync: Instant,
+    last_append: Instant,
     lines: Vec<u8>,
     config: FallbackConfig,
     encoding: KeyEncoding,
@@ -155,17 +174,26 @@ struct WriterThread {
 impl WriterThread {
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            let job = match jobs.recv_timeout(self.until_sync()) {
+            let wait = self.until_sync().min(self.until_idle());
+            let job = match jobs.recv_timeout(wait) {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.sync();
+                    if self.until_sync().is_zero() {
+                        self.sync();
+                    }
+                    if self.until_idle().is_zero() {
+                        self.seal();
+                    }
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => Job::Close,
             };
             match job {
                 Job::Append(batch) => self.append(batch),
-                Job::Seal => self.seal(),
+                Job::Seal(then) => {
+                    self.seal();
+                    then();
+                }
                 Job::Close => break,
             }
             if self.until_sync().is_zero() {
@@ -184,20 +212,39 @@ impl WriterThread {
         }
     }
 
+    /// Until a file that no lock protects must be sealed.
+    fn until_idle(&self) -> Duration {
+        if self.current.is_none() || self.instance.is_locked() {
+            return Duration::from_secs(3600);
+        }
+        IDLE_WITHOUT_LOCKS.saturating_sub(self.last_append.elapsed())
+    }
+
     fn append(&mut self, mut batch: Batch) {
+        self.last_append = Instant::now();
         while !batch.is_empty() {
             let mut lines = std::mem::take(&mut self.lines);
-            let mut amount = Amount::default();
+            let (mut amount, mut too_much) = (Amount::default(), Amount::default());
+            let room = self.cap.room();
             while let Some((record, key, value)) = batch.peek() {
-                let topic = self.topics.name(record.topic);
+                let (topic, whole) = (self.topics.name(record.topic), lines.len());
                 record::append(&mut lines, &topic, record, self.encoding, key, value);
-                amount.add(Amount::of_one(key.len() + value.len()));
+                let size = Amount::of_one(key.len() + value.len());
                 batch.advance();
+                if lines.len() as u64 > room {
+                    lines.truncate(whole);
+                    too_much.add(size);
+                    continue;
+                }
+                amount.add(size);
                 if lines.len() >= WRITE_SIZE {
                     break;
                 }
             }
-            self.write(&lines, amount);
+            if !amount.is_zero() {
+                self.write(&lines, amount);
+            }
+            self.discard(too_much, Reason::FallbackFull);
             lines.clear();
             lines.shrink_to(2 * WRITE_SIZE);
             self.lines = lines;
@@ -239,16 +286,19 @@ impl WriterThread {
             attempt += 1;
         }
         self.gave_up = true;
-        error!(messages = amount.messages, directory = %self.config.directory.display(), "messages discarded: the fallback file could not be written");
-        self.statistics.errors(
-            format!("discarded: {}", Reason::FallbackFailed.sentence()),
-            amount.messages,
-        );
-        self.statistics.transfer(
-            Place::Writer,
-            Place::Discarded(Reason::FallbackFailed),
-            amount,
-        );
+        self.discard(amount, Reason::FallbackFailed);
+    }
+
+    fn discard(&self, amount: Amount, reason: Reason) {
+        if amount.is_zero() {
+            return;
+        }
+        let why = reason.sentence();
+        error!(messages = amount.messages, directory = %self.config.directory.display(), "messages discarded: {why}");
+        self.statistics
+            .errors(format!("discarded: {why}"), amount.messages);
+        self.statistics
+            .transfer(Place::Writer, Place::Discarded(reason), amount);
     }
 
     /// Sleeps, but not for long once the publisher is ending.
@@ -282,20 +332,20 @@ impl WriterThread {
         let file = match &mut self.current {
             Some(file) => file,
             none => {
-                let path = next_path(&self.config.directory, self.instance, &mut self.sequence);
-                let modes = Modes {
-                    directory: self.config.directory_mode,
-                    file: self.config.file_mode,
-                };
-                let file = CurrentFile::create(path.clone(), modes)
-                    .map_err(|error| format!("cannot create {}: {error}", path.display()))?;
+                let (path, sequence) = self
+                    .instance
+                    .next_file()
+                    .map_err(|error| cannot("use", &self.config.directory, &error))?;
+                let file = CurrentFile::create(path.clone(), sequence, self.config.modes.file)
+                    .map_err(|error| cannot("create", &path, &error))?;
                 debug!(path = %path.display(), "fallback file begun");
+                self.instance.created();
                 none.insert(file)
             }
         };
         let (path, length) = (file.path().display().to_string(), file.length());
         match file.append(lines, amount) {
-            Ok(()) => {}
+            Ok(()) => self.cap.written(lines.len() as u64),
             Err(error) => {
                 // Lines may still fit elsewhere, and a torn one must stay the last of its file.
                 if length > 0 || matches!(error, AppendError::Torn { .. }) {
@@ -316,6 +366,8 @@ impl WriterThread {
             return;
         }
         if let Some(file) = self.current.take() {
+            self.instance.removed();
+            self.gauge();
             let amount = file.amount();
             if amount.is_zero() {
                 return;
@@ -325,7 +377,6 @@ impl WriterThread {
                 .file_error(format!("{} was removed", file.path().display()));
             self.statistics
                 .transfer(Place::Disk, Place::Discarded(Reason::FileRemoved), amount);
-            self.gauge();
         }
     }
 
@@ -357,24 +408,29 @@ impl WriterThread {
             return;
         };
         debug!(path = %file.path().display(), messages = file.amount().messages, "fallback file sealed");
-        let length = file.length();
-        if !file.remove_if_empty() {
-            self.sealed.files += 1;
-            self.sealed.bytes += length;
+        let sealed = Sealed {
+            path: file.path().to_owned(),
+            sequence: file.sequence(),
+            bytes: file.length(),
+            messages: file.amount().messages,
+        };
+        if file.remove_if_empty() {
+            self.instance.removed();
+        } else {
+            self.instance.seal(sealed);
         }
         self.gauge();
     }
 
     fn gauge(&self) {
         let current = self.current.as_ref();
-        self.statistics.set_files(FileGauges {
-            files: self.sealed.files + u64::from(current.is_some()),
-            bytes: self.sealed.bytes + current.map_or(0, CurrentFile::length),
+        self.statistics.set_current(FileGauges {
+            files: u64::from(current.is_some()),
+            bytes: current.map_or(0, CurrentFile::length),
         });
     }
 }
 
-fn next_path(directory: &std::path::Path, instance: uuid::Uuid, sequence: &mut u32) -> PathBuf {
-    *sequence += 1;
-    directory.join(format!("fallback-{instance}-{sequence:06}.log"))
+fn cannot(what: &str, path: &std::path::Path, error: &io::Error) -> String {
+    format!("cannot {what} {}: {error}", path.display())
 }

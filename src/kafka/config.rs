@@ -20,6 +20,10 @@ pub enum Tuning {
     /// One message a batch, at once: to find out which one of a batch was too large. Not idempotent,
     /// because an idempotent producer starts over (150 ms) after each message that is refused.
     Solo,
+    /// For messages from files: as `Standard`, without lingering, since the next ones are at hand.
+    Replay,
+    /// The same as `Plain`.
+    ReplayPlain,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +46,9 @@ const ORDERING: [&str; 8] = [
     "enable.idempotence",
     "queuing.strategy",
 ];
+
+/// Long enough to fill batches from what is read at once.
+const REPLAY_LINGER_MS: &str = "5";
 
 pub fn client(
     config: &KafkaConfig,
@@ -68,7 +75,7 @@ pub fn client(
         .iter()
         .any(|(name, value)| name == "retries" && value != "0");
     if !ordering_is_the_users {
-        if config.idempotent && tuning == Tuning::Standard {
+        if config.idempotent && matches!(tuning, Tuning::Standard | Tuning::Replay) {
             set(conf, "enable.idempotence", "true")?;
         } else if retried {
             set(conf, "max.in.flight.requests.per.connection", "1")?;
@@ -80,6 +87,9 @@ pub fn client(
     if tuning == Tuning::Solo {
         set(conf, "batch.num.messages", "1")?;
         set(conf, "linger.ms", "0")?;
+    }
+    if matches!(tuning, Tuning::Replay | Tuning::ReplayPlain) {
+        set(conf, "linger.ms", REPLAY_LINGER_MS)?;
     }
     let oauth = config.properties.iter().any(|(name, value)| {
         matches!(name.as_str(), "sasl.mechanisms" | "sasl.mechanism")

@@ -58,13 +58,6 @@ pub trait Reports {
     fn error(&mut self, code: RDKafkaErrorCode, text: &str);
 }
 
-/// A broker's answer about the topics that this client knows.
-#[derive(Clone, Debug, Default)]
-pub struct ClusterAnswer {
-    /// Topics that can't be written to now.
-    pub troubled: Vec<String>,
-}
-
 /// A librdkafka producer.
 pub struct Producer {
     client: Arc<Client<Context>>,
@@ -146,6 +139,55 @@ impl Producer {
             Ok(())
         } else {
             Err(unsafe { rd::rd_kafka_last_error() }.into())
+        }
+    }
+
+    /// As [`Producer::produce`], with the message's own time, and without a key if it has none.
+    pub fn produce_at(
+        &mut self,
+        record: &Record,
+        name: impl FnOnce() -> Arc<str>,
+        key: &[u8],
+        value: &[u8],
+        sequence: u64,
+        now: i64,
+    ) -> Result<(), RDKafkaErrorCode> {
+        use rd::rd_kafka_vtype_t as v;
+        let topic = self.topic(record.topic, name)?;
+        let key_start = if record.keyless {
+            ptr::null()
+        } else {
+            key.as_ptr()
+        };
+        let waited = now - record.timestamp;
+        // SAFETY: each type is followed by the arguments that librdkafka documents for it, and the
+        // list ends with RD_KAFKA_VTYPE_END. F_COPY makes it copy the value; it always copies the key.
+        let code = unsafe {
+            rd::rd_kafka_producev(
+                self.client.native_ptr(),
+                v::RD_KAFKA_VTYPE_RKT,
+                topic,
+                v::RD_KAFKA_VTYPE_PARTITION,
+                record.partition,
+                v::RD_KAFKA_VTYPE_MSGFLAGS,
+                rd::RD_KAFKA_MSG_F_COPY as c_int,
+                v::RD_KAFKA_VTYPE_VALUE,
+                value.as_ptr().cast_mut().cast::<c_void>(),
+                value.len(),
+                v::RD_KAFKA_VTYPE_KEY,
+                key_start.cast_mut().cast::<c_void>(),
+                key.len(),
+                v::RD_KAFKA_VTYPE_TIMESTAMP,
+                record.timestamp,
+                v::RD_KAFKA_VTYPE_OPAQUE,
+                Opaque::new(sequence, waited).0 as *mut c_void,
+                v::RD_KAFKA_VTYPE_END,
+            )
+        };
+        if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            Ok(())
+        } else {
+            Err(code.into())
         }
     }
 
@@ -284,12 +326,8 @@ impl Opaque {
     }
 }
 
-/// Asks the cluster for its metadata: a forced round trip, about the topics that this client knows.
-/// Blocks for up to `timeout`: never on the worker's thread.
-pub fn ask_cluster(
-    client: &Client<Context>,
-    timeout: Duration,
-) -> Result<ClusterAnswer, RDKafkaErrorCode> {
+/// Asks the cluster for its metadata: a forced round trip. Blocks for up to `timeout`: never on the worker's thread.
+pub fn ask_cluster(client: &Client<Context>, timeout: Duration) -> Result<(), RDKafkaErrorCode> {
     let mut metadata = ptr::null();
     // SAFETY: the client is valid; on success `metadata` is, until it is destroyed below.
     unsafe {
@@ -303,22 +341,8 @@ pub fn ask_cluster(
         if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return Err(code.into());
         }
-        let view = &*metadata;
-        let mut answer = ClusterAnswer {
-            troubled: Vec::new(),
-        };
-        for index in 0..view.topic_cnt.max(0) as usize {
-            let topic = &*view.topics.add(index);
-            let leaderless = (0..topic.partition_cnt.max(0) as usize)
-                .any(|partition| (*topic.partitions.add(partition)).leader < 0);
-            if topic.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || leaderless {
-                answer
-                    .troubled
-                    .push(CStr::from_ptr(topic.topic).to_string_lossy().into_owned());
-            }
-        }
         rd::rd_kafka_metadata_destroy(metadata);
-        Ok(answer)
+        Ok(())
     }
 }
 

@@ -7,6 +7,8 @@ use rdkafka::types::RDKafkaErrorCode;
 pub enum Outcome {
     /// The broker will never take this message.
     Refused,
+    /// The message's time is too far from the broker's: a clock is wrong, or the message old.
+    Time,
     /// Too large: for the topic if it was alone in its batch, else maybe only the batch was.
     TooLarge,
     /// Refused for another message's sake, which was in the same batch.
@@ -34,7 +36,8 @@ pub fn classify(code: RDKafkaErrorCode) -> Outcome {
     use RDKafkaErrorCode as Code;
     match code {
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Outcome::TooLarge,
-        Code::InvalidRecord | Code::InvalidTimestamp => Outcome::Refused,
+        Code::InvalidRecord => Outcome::Refused,
+        Code::InvalidTimestamp => Outcome::Time,
         Code::InvalidDifferentRecord => Outcome::Neighbour,
         Code::PurgeQueue | Code::PurgeInflight => Outcome::Purged,
         Code::Fatal => Outcome::Fatal,

@@ -3,49 +3,21 @@
 
 mod brokers;
 mod delivery;
+mod fallback;
 mod retry;
 mod tls;
 mod value;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub use brokers::{Address, Redirection};
 use delivery::Delivery;
+pub use fallback::{FallbackConfig, Fsync, Modes, ReplayConfig};
 pub use retry::RetryPolicy;
 pub use tls::Properties;
 pub use value::{OptionError, Result, Section, Value, is_secret};
 
-use crate::message::is_topic_name;
-
-/// What the key is on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeyEncoding {
-    /// `JSON.stringify(key)`, as 0.1.x: a string key keeps its quotes.
-    #[default]
-    Json,
-    /// A string key as it is; other keys as JSON.
-    Raw,
-}
-
-/// When lines of the fallback file are synced to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fsync {
-    Never,
-    Interval,
-    Always,
-}
-
-#[derive(Clone, Debug)]
-pub struct FallbackConfig {
-    pub directory: PathBuf,
-    pub retry: RetryPolicy,
-    pub fsync: Fsync,
-    /// A file is sealed before it grows past this.
-    pub segment_bytes: u64,
-    pub directory_mode: u32,
-    pub file_mode: u32,
-}
+use crate::message::{KeyEncoding, is_topic_name};
 
 /// What librdkafka is given.
 #[derive(Clone, Debug)]
@@ -79,8 +51,6 @@ pub struct Config {
     /// What is odd about the options, for the log.
     pub warnings: Vec<String>,
 }
-
-const SEGMENT_BYTES: u64 = 64 << 20;
 
 impl Config {
     /// `is_logger`: the option `logger` is a logger itself (pino, console), not settings for one.
@@ -180,49 +150,6 @@ impl Config {
         top.boolean("asyncCompression")?;
         top.warn_unknown(&mut warnings);
         Ok(Config { warnings, ..config })
-    }
-}
-
-impl FallbackConfig {
-    fn read(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<Self> {
-        let section = top.section("fallback")?;
-        let directory = section
-            .string("directory", "the path of a directory")?
-            .unwrap_or("kafkaFallbackLogs");
-        if directory.is_empty() {
-            return Err(section.wrong("directory", "the path of a directory"));
-        }
-        let retry = RetryPolicy {
-            retries: Some(5),
-            factor: 2.0,
-            min: Duration::from_millis(100),
-            max: Duration::from_secs(2),
-            randomize: true,
-        };
-        let config = FallbackConfig {
-            directory: std::path::absolute(directory).map_err(|error| {
-                OptionError::new("fallback.directory", format!("is no usable path: {error}"))
-            })?,
-            retry: retry.read(&section.section("retryOptions")?, warnings)?,
-            fsync: match section.get("fsync") {
-                Value::Missing => Fsync::Interval,
-                Value::String(name) if name == "interval" => Fsync::Interval,
-                Value::String(name) if name == "never" => Fsync::Never,
-                Value::String(name) if name == "always" => Fsync::Always,
-                _ => return Err(section.wrong("fsync", "'never', 'interval' or 'always'")),
-            },
-            segment_bytes: section
-                .integer("segmentBytes", 1..=1 << 40, "bytes")?
-                .map_or(SEGMENT_BYTES, |bytes| bytes as u64),
-            directory_mode: section
-                .integer("directoryMode", 0..=0o7777, "permission bits")?
-                .unwrap_or(0o700) as u32,
-            file_mode: section
-                .integer("fileMode", 0..=0o7777, "permission bits")?
-                .unwrap_or(0o600) as u32,
-        };
-        section.warn_unknown(warnings);
-        Ok(config)
     }
 }
 

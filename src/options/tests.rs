@@ -63,7 +63,7 @@ fn defaults_are_the_readmes() {
     assert!(config.kafka.idempotent);
     assert_eq!(config.max_buffered_bytes, 64 << 20);
     assert_eq!(
-        (config.fallback.file_mode, config.fallback.fsync),
+        (config.fallback.modes.file, config.fallback.fsync),
         (0o600, Fsync::Interval)
     );
     assert!(config.fallback.directory.ends_with("kafkaFallbackLogs"));

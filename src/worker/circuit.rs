@@ -57,6 +57,13 @@ impl Circuits {
         }
     }
 
+    /// Whether any topic's messages go to file.
+    pub fn is_any_open(&self) -> bool {
+        self.troubles
+            .values()
+            .any(|trouble| !matches!(trouble.circuit, Circuit::Closed { .. }))
+    }
+
     /// The message of this number is the topic's trial.
     pub fn begin_trial(&mut self, topic: TopicId, sequence: u64) {
         if let Some(trouble) = self.troubles.get_mut(&topic) {

@@ -17,6 +17,9 @@ pub(super) const EXIT_FLUSH: Duration = Duration::from_millis(500);
 /// How long `end()` waits for Kafka when messages wait for ever (`message.timeout.ms: 0`).
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much longer the end waits for the replayer, should its disk hang.
+const REPLAY_PATIENCE: Duration = Duration::from_secs(5);
+
 /// An end that has begun. The inbox is closed already.
 pub(super) struct Ending {
     settles: Vec<Settle>,
@@ -25,6 +28,8 @@ pub(super) struct Ending {
     flushing: bool,
     /// What librdkafka held was asked back.
     purged: bool,
+    /// What librdkafka did not hand back was counted as lost: its reports come too late.
+    lost: bool,
     /// The writer was told to close.
     closing: bool,
 }
@@ -38,6 +43,7 @@ impl Worker {
             deadline,
             flushing: false,
             purged: false,
+            lost: false,
             closing: false,
         });
         // The more impatient one counts.
@@ -53,6 +59,11 @@ impl Worker {
         self.ending
             .as_ref()
             .is_some_and(|ending| ending.deadline <= Instant::now())
+    }
+
+    /// Whether reports still count.
+    pub(super) fn is_past_reports(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| ending.lost)
     }
 
     pub(super) fn check_ending(&mut self) {
@@ -73,6 +84,8 @@ impl Worker {
                 .as_ref()
                 .is_some_and(|stage| !stage.is_idle());
         let in_flight = !self.in_flight.is_empty();
+        // What is not acknowledged in time stays in its file.
+        let replaying = !late && self.replay.as_ref().is_some_and(|replay| !replay.is_idle());
         let Some(ending) = &mut self.ending else {
             return;
         };
@@ -95,7 +108,7 @@ impl Worker {
             }
             return;
         }
-        if waiting || in_flight {
+        if waiting || in_flight || replaying {
             return;
         }
         self.stop_probing();
@@ -111,10 +124,12 @@ impl Worker {
             ending.closing = true;
             self.writer.close();
         }
-        if !self.writer.has_ended() {
+        let overdue = ending.deadline + REPLAY_PATIENCE <= Instant::now();
+        if !self.writer.has_ended() || !self.close_replay() && !overdue {
             return;
         }
         self.writer.join();
+        self.instance.release();
         let counts = self.shared.statistics.counts();
         if counts.disk.messages > 0 {
             warn!(target: STATE,
@@ -145,6 +160,9 @@ impl Worker {
         let lost = Place::Discarded(Reason::Ended);
         self.shared.statistics.transfer(Place::Flight, lost, amount);
         self.in_flight = InFlight::default();
+        if let Some(ending) = &mut self.ending {
+            ending.lost = true;
+        }
     }
 
     /// A turn panicked, which is a bug: what can be reached goes to file, the rest is counted as
@@ -157,6 +175,9 @@ impl Worker {
         }
         self.writer.close();
         self.writer.join();
+        // Without the worker's end of its channel the replayer ends, too.
+        self.replay = None;
+        self.instance.release();
         let counts = self.shared.statistics.counts();
         for (place, amount) in [
             (Place::Worker, counts.worker),

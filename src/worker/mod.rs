@@ -11,10 +11,11 @@ mod in_flight;
 mod outcomes;
 mod partitioning;
 mod probing;
+mod replay;
 mod routing;
 mod shared;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,8 +24,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use crate::fallback::Writer;
-use crate::kafka::{ClusterAnswer, Producer, Redirect, Tuning};
+use crate::fallback::{Instance, Offer, Replayer, ReplayerParts, Writer};
+use crate::kafka::{Producer, Redirect, Tuning};
 use crate::logging::STATE;
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
@@ -37,6 +38,7 @@ use outcomes::Returned;
 use partitioning::Partitioning;
 pub use partitioning::{Partition, PartitionInfo, PartitionJob, PartitionReply};
 use probing::Probing;
+use replay::Replaying;
 pub use shared::{Command, Settle, Shared};
 
 /// How long the worker naps between two turns while there is traffic.
@@ -46,7 +48,8 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// What threads that may block report back.
 enum Signal {
-    Answer(Result<ClusterAnswer, String>),
+    Answer(Result<(), String>),
+    Offer(Offer),
     Partitions(Result<Vec<(TopicId, Vec<PartitionInfo>)>, String>),
     Partitioned {
         ticket: u64,
@@ -67,6 +70,7 @@ pub struct Parts {
     pub shared: Arc<Shared>,
     pub producer: Producer,
     pub writer: Writer,
+    pub instance: Arc<Instance>,
     pub redirect: Option<Arc<dyn Redirect>>,
     pub partition: Option<Box<dyn Partition>>,
     pub host: Box<dyn Host>,
@@ -82,6 +86,9 @@ pub struct Worker {
     tuning: Tuning,
     redirect: Option<Arc<dyn Redirect>>,
     writer: Writer,
+    instance: Arc<Instance>,
+    /// Unless `fallback.replay` is off.
+    replay: Option<Replaying>,
     host: Box<dyn Host>,
     in_flight: InFlight,
     circuits: Circuits,
@@ -104,7 +111,6 @@ pub struct Worker {
     told_idle: bool,
     signals: Receiver<Signal>,
     signal_sender: Sender<Signal>,
-    known_troubled: HashSet<String>,
     /// The least size that was refused as too large, by topic, and when: such messages go alone at
     /// once, and do not disturb the others.
     too_large: HashMap<TopicId, (u64, Instant)>,
@@ -147,12 +153,13 @@ impl Worker {
             told_idle: true,
             signals,
             signal_sender,
-            known_troubled: HashSet::new(),
             too_large: HashMap::new(),
             config: parts.config,
             shared: parts.shared,
             producer: parts.producer,
             writer: parts.writer,
+            instance: parts.instance,
+            replay: None,
             redirect: parts.redirect,
             host: parts.host,
         }
@@ -162,6 +169,7 @@ impl Worker {
     pub fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let _log = tracing::dispatcher::set_default(&shared.log);
+        self.start_replayer();
         match tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -181,6 +189,25 @@ impl Worker {
         // Commands that came in between see `ended`, or are found here.
         for command in shared.take_commands() {
             shared.command(command);
+        }
+    }
+
+    fn start_replayer(&mut self) {
+        if !self.config.fallback.replay.enabled {
+            return;
+        }
+        let parts = ReplayerParts {
+            config: self.config.fallback.replay,
+            instance: Arc::clone(&self.instance),
+            topics: Arc::clone(&self.shared.topics),
+            statistics: Arc::clone(&self.shared.statistics),
+            share: self.shared.inbox.limits().replay,
+            single_topic: self.partitioning.is_some(),
+        };
+        let offers = replay::offers(self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
+        match Replayer::start(parts, offers, self.shared.log.clone()) {
+            Ok(replayer) => self.replay = Some(Replaying::new(replayer)),
+            Err(error) => tracing::error!(%error, "fallback files can't be replayed"),
         }
     }
 
@@ -213,12 +240,13 @@ impl Worker {
             && self.purging.is_none()
             && self.ending.is_none()
             && self.held_back.is_empty()
+            && self.replay.as_ref().is_none_or(Replaying::is_idle)
             && self.partitioning.as_ref().is_none_or(Partitioning::is_idle);
         if self.purging.is_some() || self.ending.is_some() {
             return NAP * 5;
         }
         let until_probe = self.probing.next_in();
-        if idle {
+        if idle && self.writer.unsealed_since().is_none() {
             until_probe.min(TICK * 25)
         } else {
             until_probe.min(TICK / 4)
@@ -239,6 +267,7 @@ impl Worker {
         busy |= self.poll_reports();
         self.check_time();
         busy |= self.route();
+        busy |= self.replay();
         self.check_ending();
         self.tell_waiters();
         busy
@@ -266,6 +295,7 @@ impl Worker {
     fn hear(&mut self, signal: Signal) {
         match signal {
             Signal::Answer(answer) => self.cluster_answered(answer),
+            Signal::Offer(offer) => self.hear_offer(offer),
             Signal::Partitions(partitions) => self.partitions_are_known(partitions),
             Signal::Partitioned {
                 ticket,
@@ -319,7 +349,7 @@ impl Worker {
             State::FallingBack => info!(target: STATE, "Kafka answers again; publishing"),
             _ => info!(target: STATE, "connected to Kafka; publishing"),
         }
-        self.writer.seal();
+        self.seal();
         for settle in self.init_waiters.drain(..) {
             settle(Ok(()));
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{error, info, warn};
 
+use super::replay::is_replayed;
 use super::{AfterPurge, Purge, Worker};
 use crate::kafka::{Failure, Outcome, Producer, Reports, Tuning, classify, describe};
 use crate::logging::STATE;
@@ -20,10 +21,10 @@ const REBUILD_PAUSE: Duration = Duration::from_secs(10);
 
 /// A message that librdkafka handed back; still counted as [`Place::Flight`].
 pub(super) struct Returned {
-    sequence: u64,
-    record: Record,
+    pub(super) sequence: u64,
+    pub(super) record: Record,
     bytes: Vec<u8>,
-    code: RDKafkaErrorCode,
+    pub(super) code: RDKafkaErrorCode,
 }
 
 impl Returned {
@@ -35,23 +36,31 @@ impl Returned {
         &self.bytes[self.record.key_length as usize..]
     }
 
-    fn amount(&self) -> Amount {
+    pub(super) fn amount(&self) -> Amount {
         Amount::of_one(self.bytes.len())
     }
 }
 
 /// What one round of polling brought.
 #[derive(Default)]
-struct Collected {
+pub(super) struct Collected {
     delivered: Amount,
     sequences: Vec<u64>,
     latencies: Vec<u64>,
-    failed: Vec<Returned>,
+    /// Delivered messages that came from files.
+    pub(super) replayed: Vec<u64>,
+    pub(super) replayed_amount: Amount,
+    pub(super) failed: Vec<Returned>,
     errors: Vec<(RDKafkaErrorCode, String)>,
 }
 
 impl Reports for Collected {
     fn delivered(&mut self, sequence: u64, bytes: usize, latency_us: u64) {
+        if is_replayed(sequence) {
+            self.replayed.push(sequence);
+            self.replayed_amount.add(Amount::of_one(bytes));
+            return;
+        }
         self.delivered.add(Amount::of_one(bytes));
         self.sequences.push(sequence);
         self.latencies.push(latency_us);
@@ -63,6 +72,7 @@ impl Reports for Collected {
             record: Record {
                 topic: failure.topic,
                 partition: failure.partition,
+                keyless: false,
                 key_length: failure.key.len() as u32,
                 value_length: failure.value.len() as u32,
                 timestamp: failure.timestamp,
@@ -80,24 +90,14 @@ impl Reports for Collected {
 impl Worker {
     /// Serves delivery reports and errors. Returns whether there were any.
     pub(super) fn poll_reports(&mut self) -> bool {
+        if self.is_past_reports() {
+            return false;
+        }
         let mut collected = Collected::default();
         let mut any = self.producer.poll(&mut collected);
         self.queue_full &= !any;
-        if let Some(solo) = &self.solo {
-            let mut alone = Collected::default();
-            any |= solo.poll(&mut alone);
-            collected.delivered.add(alone.delivered);
-            collected.sequences.append(&mut alone.sequences);
-            collected.latencies.append(&mut alone.latencies);
-            for returned in alone.failed {
-                self.in_flight.done(returned.sequence);
-                if classify(returned.code) == Outcome::TooLarge {
-                    self.too_large(&returned);
-                } else {
-                    self.not_delivered(returned);
-                }
-            }
-        }
+        any |= self.poll_solo(&mut collected);
+        any |= self.poll_replay();
         self.delivered(&collected);
         for (code, text) in collected.errors {
             self.cluster_error(code, &text);
@@ -115,6 +115,32 @@ impl Worker {
         }
         if self.purging.is_none() {
             self.settle_returned();
+        }
+        any
+    }
+
+    /// Messages that went alone: live ones join `collected`, those from files have been dealt with.
+    fn poll_solo(&mut self, collected: &mut Collected) -> bool {
+        let Some(solo) = &self.solo else {
+            return false;
+        };
+        let mut alone = Collected::default();
+        let any = solo.poll(&mut alone);
+        collected.delivered.add(alone.delivered);
+        collected.sequences.append(&mut alone.sequences);
+        collected.latencies.append(&mut alone.latencies);
+        self.replay_delivered(&alone.replayed, alone.replayed_amount);
+        for returned in alone.failed {
+            if is_replayed(returned.sequence) {
+                self.replay_returned(&returned, true);
+                continue;
+            }
+            self.in_flight.done(returned.sequence);
+            if classify(returned.code) == Outcome::TooLarge {
+                self.too_large(&returned);
+            } else {
+                self.not_delivered(returned);
+            }
         }
         any
     }
@@ -138,10 +164,10 @@ impl Worker {
     }
 
     /// An answer about a message: if it was its topic's trial, the trouble is over.
-    fn topic_answered(&mut self, sequence: u64) {
+    pub(super) fn topic_answered(&mut self, sequence: u64) {
         if let Some(topic) = self.circuits.answered(sequence, Instant::now()) {
             info!(target: STATE, "topic {} takes messages again", self.shared.topics.name(topic));
-            self.writer.seal();
+            self.seal();
         }
     }
 
@@ -154,7 +180,7 @@ impl Worker {
                 self.too_large(&returned)
             }
             Outcome::TooLarge | Outcome::Neighbour => self.send_alone(returned),
-            Outcome::Topic => {
+            Outcome::Topic | Outcome::Time => {
                 self.topic_is_troubled(returned.record.topic, returned.code);
                 self.returned.push(returned);
             }
@@ -188,12 +214,8 @@ impl Worker {
 
     fn too_large(&mut self, returned: &Returned) {
         self.topic_answered(returned.sequence);
-        let (size, topic) = (returned.bytes.len() as u64, returned.record.topic);
-        let least = self
-            .too_large
-            .get(&topic)
-            .map_or(size, |(least, _)| size.min(*least));
-        self.too_large.insert(topic, (least, Instant::now()));
+        let topic = returned.record.topic;
+        self.remember_too_large(topic, returned.bytes.len() as u64);
         let why = describe(returned.code);
         self.discard(
             Place::Flight,
@@ -202,6 +224,14 @@ impl Worker {
             topic,
             &why,
         );
+    }
+
+    pub(super) fn remember_too_large(&mut self, topic: TopicId, size: u64) {
+        let least = self
+            .too_large
+            .get(&topic)
+            .map_or(size, |(least, _)| size.min(*least));
+        self.too_large.insert(topic, (least, Instant::now()));
     }
 
     /// Whether a message of this size was refused by this topic lately.

@@ -198,6 +198,30 @@ impl Worker {
         }
     }
 
+    /// The same for messages of one topic that come from a file.
+    pub(super) fn partition_replayed(&mut self, batch: Batch) {
+        if let Some(stage) = &mut self.partitioning {
+            stage.begin(batch);
+            self.continue_partitioning();
+        }
+    }
+
+    /// Each message has its partition, or is left to the default partitioner.
+    fn partitioned(&mut self, batch: Batch) {
+        if let Some(batch) = self.partitioned_for_replay(batch) {
+            self.hand_over(batch);
+        }
+    }
+
+    fn unpartitioned(&mut self, batch: Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        if let Some(batch) = self.unpartitioned_for_replay(batch) {
+            self.writer.append(batch, Place::Worker);
+        }
+    }
+
     /// Messages of a topic that does not exist have no partition to choose from: to file.
     fn set_unknown_topics_aside(&mut self) {
         let Some(stage) = &mut self.partitioning else {
@@ -215,7 +239,7 @@ impl Worker {
             is_unknown
         });
         stage.batch = Some(batch).filter(|batch| !batch.is_empty());
-        self.writer.append(to_file, Place::Worker);
+        self.unpartitioned(to_file);
         for topic in unknown {
             self.topic_is_troubled(topic, RDKafkaErrorCode::UnknownTopicOrPartition);
         }
@@ -227,7 +251,7 @@ impl Worker {
         };
         match stage.next(&self.shared.topics) {
             Stage::Idle => {}
-            Stage::Ready(batch) => self.hand_over(batch),
+            Stage::Ready(batch) => self.partitioned(batch),
             Stage::NeedsPartitions(topics) => {
                 let client = self.producer.client();
                 self.ask(move || Signal::Partitions(fetch(&client, topics)));
@@ -307,7 +331,7 @@ impl Worker {
         for (record, partition) in batch.remaining_records().iter_mut().zip(partitions) {
             record.partition = partition.unwrap_or(ANY_PARTITION);
         }
-        self.hand_over(batch);
+        self.partitioned(batch);
     }
 
     /// A batch that has waited for the whole retry window goes to file.
@@ -332,7 +356,7 @@ impl Worker {
             if waited_for == Waiting::Partitioner {
                 warn!("the partitioner did not answer in time; messages go to the fallback file");
             }
-            self.writer.append(batch, Place::Worker);
+            self.unpartitioned(batch);
         }
         if waited_for != Waiting::Partitioner {
             self.fall_back("no metadata");
@@ -341,7 +365,8 @@ impl Worker {
 
     /// What waits for the partitioner goes back to the head of the line.
     pub(super) fn give_up_partitioning(&mut self) {
-        if let Some(batch) = self.partitioning.as_mut().and_then(Partitioning::give_up) {
+        let batch = self.partitioning.as_mut().and_then(Partitioning::give_up);
+        if let Some(batch) = batch.and_then(|batch| self.unpartitioned_for_replay(batch)) {
             self.held_back.push_front(batch);
         }
     }

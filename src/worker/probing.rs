@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::{Signal, Worker};
-use crate::kafka::{ClusterAnswer, ask_cluster, describe};
+use crate::kafka::{ask_cluster, describe};
 use crate::options::RetryPolicy;
 use crate::statistics::State;
 
@@ -28,6 +28,8 @@ pub(super) struct Probing {
     /// The answer decides what becomes of overdue messages.
     deciding: bool,
     last_inquiry: Option<Instant>,
+    /// The cluster has answered, and a message was not delivered: an answer is enough, next time.
+    trial_failed: bool,
 }
 
 impl Probing {
@@ -46,6 +48,12 @@ impl Probing {
     /// A message was delivered: the next outage begins with the shortest delay.
     pub(super) fn succeeded(&mut self) {
         self.attempt = 0;
+    }
+
+    /// The oldest message on disk was not delivered: does the cluster still answer?
+    pub(super) fn trial_failed(&mut self) {
+        self.trial_failed = true;
+        self.next = Some(Instant::now());
     }
 
     pub(super) fn next_in(&self) -> Duration {
@@ -156,14 +164,14 @@ impl Worker {
         self.ask(move || Signal::Answer(ask_cluster(&client, timeout).map_err(describe)));
     }
 
-    pub(super) fn cluster_answered(&mut self, answer: Result<ClusterAnswer, String>) {
+    pub(super) fn cluster_answered(&mut self, answer: Result<(), String>) {
         self.probing.under_way = false;
         self.probing.next = None;
         let deciding = std::mem::take(&mut self.probing.deciding);
+        let trial_failed = std::mem::take(&mut self.probing.trial_failed);
         match answer {
-            Ok(answer) => {
+            Ok(()) => {
                 self.last_answer = Some(Instant::now());
-                self.note_troubled(answer.troubled);
                 match self.state {
                     State::Created | State::Connecting => {
                         self.recover();
@@ -171,7 +179,13 @@ impl Worker {
                             self.blame_topics();
                         }
                     }
-                    State::FallingBack if self.purging.is_none() => self.recover(),
+                    State::FallingBack if self.purging.is_none() => {
+                        if trial_failed {
+                            self.recover();
+                        } else {
+                            self.begin_trial();
+                        }
+                    }
                     State::FallingBack => self.probing.next = Some(Instant::now()),
                     State::Publishing if deciding => self.blame_topics(),
                     State::Publishing | State::Ended => {}
@@ -187,7 +201,11 @@ impl Worker {
                     .config
                     .retry_window
                     .is_some_and(|window| self.oldest_age(now) + INQUIRY_PAUSE >= window);
-                if deciding && (overdue || !self.returned.is_empty()) {
+                let suspects = self
+                    .replay
+                    .as_mut()
+                    .is_some_and(|replay| !replay.take_suspects().is_empty());
+                if deciding && (overdue || suspects || !self.returned.is_empty()) {
                     self.fall_back(&why);
                 } else if matches!(self.state, State::Connecting | State::FallingBack) {
                     self.give_up_init(&why);
@@ -199,7 +217,13 @@ impl Worker {
 
     /// The cluster answers, so what is overdue is its topics' trouble.
     fn blame_topics(&mut self) {
-        for (topic, code) in self.returned_topics() {
+        let mut topics = self.returned_topics();
+        topics.extend(
+            self.replay
+                .iter_mut()
+                .flat_map(|replay| replay.take_suspects()),
+        );
+        for (topic, code) in topics {
             self.topic_is_troubled(topic, code);
         }
     }
@@ -219,14 +243,5 @@ impl Worker {
                 "Kafka did not answer within retryOptions.retries ({why}); messages go to the fallback file, and Kafka is probed on"
             )));
         }
-    }
-
-    fn note_troubled(&mut self, troubled: Vec<String>) {
-        for topic in &troubled {
-            if !self.known_troubled.contains(topic) {
-                debug!("topic {topic} can't be written to now");
-            }
-        }
-        self.known_troubled = troubled.into_iter().collect();
     }
 }

@@ -182,7 +182,7 @@ impl Worker {
                     Handed::ToFile
                 }
             }
-            Outcome::Topic => {
+            Outcome::Topic | Outcome::Time => {
                 self.topic_is_troubled(record.topic, code);
                 Handed::ToFile
             }

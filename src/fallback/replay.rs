@@ -1,0 +1,471 @@
+//! Files back into messages: which one is read next, how far, and what becomes of it.
+//!
+//! One file is read at a time. Its messages are numbered and offered to the worker; as verdicts come
+//! back its [`Ledger`](super::ledger::Ledger) advances, and so does its progress file. The room for
+//! messages on their way is counted from what the progress file says, so a crash repeats no more than
+//! that.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, error, info, warn};
+
+use super::backlog::Backlog;
+use super::instance::Instance;
+use super::ledger::Halted;
+use super::lines::{Content, Lines};
+use super::meter::Meter;
+use super::record;
+use super::rejects::Rejects;
+use super::replayer::{Offer, Offers, Permission, ReplayerParts, Verdicts};
+use super::segment::SegmentId;
+use crate::message::{ANY_PARTITION, Amount, Batch, Record, TopicId, Topics, now_ms};
+use crate::options::ReplayConfig;
+use crate::statistics::{Place, ReplayGauges, ReplayState, Statistics};
+
+/// How often other processes' files are looked for.
+const SCAN_INTERVAL: Duration = Duration::from_secs(5);
+/// Progress is written down when so much has been settled since, or after [`SAVE_INTERVAL`].
+const SAVE_SHARE: u64 = 4;
+const SAVE_INTERVAL: Duration = Duration::from_millis(20);
+/// Size of a batch, in bytes of keys and values and in messages.
+const BATCH_BYTES: u64 = 128 * 1024;
+const BATCH_MESSAGES: u64 = 1024;
+/// Nothing to do but to wait for a command.
+const IDLE: Duration = Duration::from_secs(1);
+
+pub struct Replay {
+    config: ReplayConfig,
+    instance: Arc<Instance>,
+    topics: Arc<Topics>,
+    statistics: Arc<Statistics>,
+    share: u64,
+    single_topic: bool,
+    backlog: Backlog,
+    permission: Permission,
+    /// With [`Permission::One`]: the one was offered, or there is none.
+    offered_one: bool,
+    halted: Halted,
+    resumed: Vec<TopicId>,
+    pass: Option<Pass>,
+    next_id: u64,
+    last_scan: Instant,
+    /// `maxMessagesPerSecond`: not before this.
+    paced_until: Instant,
+    meter: Meter,
+}
+
+/// One file being read, from the first unsettled message to the end.
+struct Pass {
+    segment: SegmentId,
+    lines: Lines,
+    rejects: Option<Rejects>,
+    /// Nothing more is read of it: its end was reached, or something came in between.
+    ended: bool,
+    /// Cost of what was settled since the progress was written down.
+    unsaved: u64,
+    last_save: Instant,
+}
+
+impl Replay {
+    pub fn new(parts: ReplayerParts) -> Self {
+        let backlog = Backlog::new(
+            Arc::clone(&parts.instance),
+            Arc::clone(&parts.topics),
+            Arc::clone(&parts.statistics),
+            parts.config.archive,
+        );
+        let now = Instant::now();
+        Replay {
+            config: parts.config,
+            instance: parts.instance,
+            topics: parts.topics,
+            statistics: parts.statistics,
+            share: parts.share,
+            single_topic: parts.single_topic,
+            backlog,
+            permission: Permission::Hold,
+            offered_one: false,
+            halted: Halted::new(),
+            resumed: Vec::new(),
+            pass: None,
+            next_id: 0,
+            last_scan: now,
+            paced_until: now,
+            meter: Meter::new(now),
+        }
+    }
+
+    /// At the start: what have earlier processes left?
+    pub fn look_around(&mut self, offers: &Offers) {
+        self.backlog.scan();
+        self.gauge();
+        if !self.backlog.segments().is_empty() {
+            offers(Offer::Found);
+        }
+    }
+
+    pub fn grant(&mut self, permission: Permission) {
+        self.permission = permission;
+        self.offered_one = false;
+        self.resumed.extend(self.halted.iter().copied());
+    }
+
+    pub fn resume(&mut self, topic: TopicId) {
+        self.resumed.push(topic);
+    }
+
+    /// Does one piece of work. Returns for how long there is nothing to do.
+    pub fn step(&mut self, offers: &Offers) -> Duration {
+        self.backlog.take_sealed();
+        let wait = match self.pass.take() {
+            Some(pass) => self.go_on(pass, offers),
+            None => self.find_work(offers),
+        };
+        self.gauge();
+        wait
+    }
+
+    fn go_on(&mut self, mut pass: Pass, offers: &Offers) -> Duration {
+        let Some(segment) = self.backlog.segment(pass.segment) else {
+            return Duration::ZERO;
+        };
+        let (on_its_way, idle) = (segment.ledger.cost(), segment.ledger.is_idle());
+        if self.permission == Permission::Hold || !self.resumed.is_empty() {
+            pass.ended = true;
+        }
+        if pass.ended && idle {
+            self.end(pass);
+            return Duration::ZERO;
+        }
+        let room = self.share.saturating_sub(on_its_way + pass.unsaved);
+        if pass.unsaved > 0
+            && (pass.unsaved > self.share / SAVE_SHARE
+                || idle
+                || pass.last_save.elapsed() >= SAVE_INTERVAL)
+        {
+            self.save(&mut pass);
+        }
+        let mut wait = if pass.unsaved > 0 {
+            SAVE_INTERVAL
+        } else {
+            IDLE
+        };
+        if !pass.ended && (room > 0 || idle) {
+            wait = wait.min(self.until_allowed());
+            if wait.is_zero() {
+                self.read(&mut pass, room, offers);
+            }
+        }
+        self.pass = Some(pass);
+        wait
+    }
+
+    fn find_work(&mut self, offers: &Offers) -> Duration {
+        for topic in self.resumed.drain(..) {
+            self.halted.remove(&topic);
+        }
+        if self.permission == Permission::Flow && self.last_scan.elapsed() >= SCAN_INTERVAL {
+            self.last_scan = Instant::now();
+            self.backlog.scan();
+        }
+        let due = self.backlog.oldest_due(&self.halted);
+        let due = due.map(|segment| (segment.id(), segment.ledger.is_complete(segment.length)));
+        match due {
+            Some((id, true)) => {
+                self.backlog.remove(id);
+                Duration::ZERO
+            }
+            Some((id, false)) => {
+                let wait = self.until_allowed();
+                if wait.is_zero() {
+                    self.begin(id);
+                }
+                wait
+            }
+            None => {
+                if self.permission == Permission::One && !self.offered_one {
+                    self.offered_one = true;
+                    offers(Offer::Nothing);
+                }
+                IDLE
+            }
+        }
+    }
+
+    /// Until messages may be offered.
+    fn until_allowed(&self) -> Duration {
+        match self.permission {
+            Permission::Hold => IDLE,
+            Permission::One if self.offered_one => IDLE,
+            Permission::One => Duration::ZERO,
+            Permission::Flow => self.paced_until.saturating_duration_since(Instant::now()),
+        }
+    }
+
+    fn begin(&mut self, id: SegmentId) {
+        let Some(segment) = self.backlog.segment(id) else {
+            return;
+        };
+        segment.blocked_until = None;
+        segment.ledger.begin_pass(self.next_id, &self.halted);
+        match segment.lines(segment.ledger.position()) {
+            Ok(lines) => {
+                debug!(path = %segment.path.display(), "replaying a fallback file");
+                self.pass = Some(Pass {
+                    segment: id,
+                    lines,
+                    rejects: None,
+                    ended: false,
+                    unsaved: 0,
+                    last_save: Instant::now(),
+                });
+            }
+            Err(error) => {
+                segment.ledger.end_pass(&self.halted);
+                self.backlog.failed(id, "cannot be opened", &error);
+            }
+        }
+    }
+
+    /// Reads on until a batch is full, and offers it.
+    fn read(&mut self, pass: &mut Pass, room: u64, offers: &Offers) {
+        let most = match (self.permission, self.config.max_messages_per_second) {
+            (Permission::One, _) => 1,
+            (_, Some(rate)) => BATCH_MESSAGES.min((rate / 10.0).ceil() as u64),
+            (_, None) => BATCH_MESSAGES,
+        };
+        let (mut offered, mut batch, mut batch_topic) = (Amount::default(), Batch::default(), None);
+        let (mut first_id, now) = (self.next_id, now_ms());
+        while offered.messages < most && offered.bytes < BATCH_BYTES {
+            if offered.cost() >= room && !offered.is_zero() {
+                break;
+            }
+            let Some(segment) = self.backlog.segment(pass.segment) else {
+                break;
+            };
+            let line = match pass.lines.next() {
+                Ok(Some(line)) => line,
+                Ok(None) => {
+                    segment.ledger.read_to(segment.length);
+                    pass.ended = true;
+                    break;
+                }
+                Err(error) => {
+                    pass.ended = true;
+                    self.backlog.failed(pass.segment, "cannot be read", &error);
+                    break;
+                }
+            };
+            let parsed = match line.content {
+                Content::Text(text) => record::parse(text).map_err(|error| error.to_string()),
+                Content::NotKept => Err("the line is garbage, or too long".into()),
+            };
+            let (offset, next) = (line.offset, line.next);
+            let message = match parsed {
+                Ok(message) => message,
+                Err(why) => {
+                    if segment.ledger.is_base_above(offset) || self.reject(pass, offset, next, &why)
+                    {
+                        if let Some(segment) = self.backlog.segment(pass.segment) {
+                            segment.ledger.read_to(next);
+                        }
+                        continue;
+                    }
+                    pass.ended = true;
+                    break;
+                }
+            };
+            let topic = self.topics.intern(&message.topic);
+            if segment.ledger.is_due(offset, topic, &self.halted) {
+                if self.single_topic && batch_topic.is_some_and(|other| other != topic) {
+                    let batch = std::mem::take(&mut batch);
+                    offers(Offer::Messages { first_id, batch });
+                    first_id = self.next_id;
+                }
+                batch_topic = Some(topic);
+                let key = message.key.as_deref().unwrap_or_default();
+                let amount = Amount::of_one(key.len() + message.value.len());
+                let id = segment.ledger.sent(offset, topic, amount.cost());
+                debug_assert_eq!(id, self.next_id);
+                self.next_id += 1;
+                offered.add(amount);
+                let record = Record {
+                    topic,
+                    partition: ANY_PARTITION,
+                    keyless: message.key.is_none(),
+                    key_length: 0,
+                    value_length: 0,
+                    // A time that has not come is a clock's mistake, for which brokers refuse it.
+                    timestamp: message.timestamp.map_or(0, |at| at.clamp(0, now)),
+                };
+                batch.push(record, key, &message.value);
+            }
+            segment.ledger.read_to(next);
+        }
+        if offered.is_zero() {
+            return;
+        }
+        self.offered_one = true;
+        if let Some(rate) = self.config.max_messages_per_second {
+            let time = Duration::from_secs_f64(offered.messages as f64 / rate);
+            self.paced_until = self.paced_until.max(Instant::now()) + time;
+        }
+        offers(Offer::Messages { first_id, batch });
+    }
+
+    /// A line that will never be delivered is kept beside its file. Returns whether that was possible.
+    fn reject(&mut self, pass: &mut Pass, offset: u64, next: u64, why: &str) -> bool {
+        let Some(segment) = self.backlog.segment(pass.segment) else {
+            return false;
+        };
+        let path = segment.path.display().to_string();
+        let kept = match &mut pass.rejects {
+            Some(rejects) => rejects.keep(offset, next),
+            none => Rejects::open(&segment.path, self.instance.modes())
+                .and_then(|rejects| none.insert(rejects).keep(offset, next)),
+        };
+        if let Err(error) = kept {
+            self.backlog
+                .failed(pass.segment, "has a line that cannot be kept apart", &error);
+            return false;
+        }
+        segment.messages = segment.messages.saturating_sub(1);
+        error!(%path, offset, "a line cannot be replayed and is kept in the .rejected file: {why}");
+        self.statistics.errors(format!("not replayed: {why}"), 1);
+        let one = Amount {
+            messages: 1,
+            bytes: 0,
+        };
+        self.statistics.transfer(Place::Disk, Place::Rejected, one);
+        true
+    }
+
+    /// What became of messages that were offered.
+    pub fn hear(&mut self, verdicts: Verdicts) {
+        let Some(mut pass) = self.pass.take() else {
+            return;
+        };
+        for (id, why) in verdicts.rejected {
+            self.refused(&mut pass, id, &why);
+        }
+        if let Some(segment) = self.backlog.segment(pass.segment) {
+            let before = segment.ledger.cost();
+            let mut delivered = 0;
+            for id in &verdicts.delivered {
+                delivered += u64::from(segment.ledger.settled(*id, &self.halted));
+            }
+            for id in &verdicts.returned {
+                segment.ledger.came_back(*id, &mut self.halted);
+            }
+            pass.unsaved += before - segment.ledger.cost();
+            segment.messages = segment.messages.saturating_sub(delivered);
+            self.statistics.replayed(delivered);
+        }
+        self.pass = Some(pass);
+    }
+
+    fn refused(&mut self, pass: &mut Pass, id: u64, why: &str) {
+        let Some(segment) = self.backlog.segment(pass.segment) else {
+            return;
+        };
+        let Some(offset) = segment.ledger.offset_of(id) else {
+            return;
+        };
+        let line = segment.lines(offset).and_then(|mut lines| {
+            let line = lines.next()?;
+            Ok(line.map_or(offset, |line| line.next))
+        });
+        let is_kept = match line {
+            Ok(next) => self.reject(pass, offset, next, why),
+            Err(error) => {
+                self.backlog.failed(pass.segment, "cannot be read", &error);
+                false
+            }
+        };
+        let Some(segment) = self.backlog.segment(pass.segment) else {
+            return;
+        };
+        if is_kept {
+            segment.ledger.settled(id, &self.halted);
+        } else {
+            segment.ledger.came_back(id, &mut self.halted);
+            // It is the disk's trouble, not the topic's: the file is what waits.
+            self.resumed.extend(self.halted.iter().copied());
+        }
+    }
+
+    fn save(&mut self, pass: &mut Pass) {
+        pass.unsaved = 0;
+        pass.last_save = Instant::now();
+        let synced = pass.rejects.as_mut().map_or(Ok(()), Rejects::sync);
+        let Some(segment) = self.backlog.segment(pass.segment) else {
+            return;
+        };
+        let saved = synced.and_then(|()| {
+            segment.save_progress(&self.halted, &self.topics, self.instance.modes())
+        });
+        if let Err(error) = saved {
+            // Should the process die now, more is published twice; nothing is lost.
+            warn!(path = %segment.path.display(), %error, "the progress of a replay cannot be written down");
+            self.statistics
+                .file_error(format!("cannot write progress: {error}"));
+        }
+    }
+
+    fn end(&mut self, mut pass: Pass) {
+        let Some(segment) = self.backlog.segment(pass.segment) else {
+            return;
+        };
+        segment.ledger.end_pass(&self.halted);
+        if segment.ledger.is_complete(segment.length) {
+            let synced = pass.rejects.as_mut().map_or(Ok(()), Rejects::sync);
+            if let Err(error) = synced {
+                return self.backlog.failed(
+                    pass.segment,
+                    "has lines that cannot be kept apart",
+                    &error,
+                );
+            }
+            info!(path = %segment.path.display(), "fallback file replayed");
+            self.backlog.remove(pass.segment);
+        } else {
+            self.save(&mut pass);
+        }
+    }
+
+    pub fn close(mut self) {
+        if let Some(mut pass) = self.pass.take() {
+            self.save(&mut pass);
+        }
+        self.permission = Permission::Hold;
+        self.gauge();
+    }
+
+    fn gauge(&mut self) {
+        let segments = self.backlog.segments();
+        let file = self
+            .pass
+            .as_ref()
+            .and_then(|pass| segments.iter().find(|segment| segment.id() == pass.segment))
+            .and_then(|segment| segment.path.file_name())
+            .map(|name| name.to_string_lossy().into_owned());
+        let state = match &self.pass {
+            Some(_) if self.permission != Permission::Hold => ReplayState::Replaying,
+            _ if segments.is_empty() => ReplayState::Idle,
+            _ => ReplayState::Waiting,
+        };
+        if !self.meter.is_due(state) {
+            return;
+        }
+        let bytes = segments.iter().map(|segment| segment.bytes_left()).sum();
+        self.statistics.set_replay(ReplayGauges {
+            state,
+            bytes,
+            messages: segments.iter().map(|segment| segment.messages).sum(),
+            oldest: segments.iter().map(|segment| segment.oldest).min(),
+            file,
+            bytes_per_second: self.meter.rate(bytes, state),
+        });
+    }
+}
