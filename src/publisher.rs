@@ -16,7 +16,7 @@ use crate::edge::bridge::{
 use crate::edge::json::Json;
 use crate::edge::queue::{self, Queue};
 use crate::edge::{exit, value};
-use crate::fallback::{Instance, Writer};
+use crate::fallback::{Instance, Writer, WriterParts};
 use crate::inbox::{Inbox, Limits};
 use crate::kafka::{Producer, Redirect, Tuning};
 use crate::logging::{self, Stderr};
@@ -113,16 +113,15 @@ impl KafkaPublisher {
             config.fallback.modes,
             Arc::clone(&statistics),
         ));
-        let writer = Writer::start(
-            config.fallback.clone(),
-            config.key_encoding,
-            Arc::clone(&instance),
+        let parts = WriterParts {
+            config: config.fallback.clone(),
+            encoding: config.key_encoding,
+            instance: Arc::clone(&instance),
             topics,
             inbox,
             statistics,
-            log.clone(),
-        )
-        .map_err(reason)?;
+        };
+        let writer = Writer::start(parts, log.clone()).map_err(reason)?;
         tracing::dispatcher::with_default(&log, || {
             for warning in &config.warnings {
                 tracing::warn!("{warning}");

@@ -1,6 +1,6 @@
 //! The files that wait to be replayed: this instance's sealed ones, and what dead ones have left.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::instance::Instance;
 use super::lease::{Lease, QUIET};
 use super::ledger::Halted;
-use super::names::{self, FileKind};
+use super::listing::{Group, Listing};
+use super::names;
 use super::segment::{Segment, SegmentId};
 use crate::message::{Amount, Reason, Topics};
 use crate::statistics::{Place, Statistics};
@@ -129,7 +130,7 @@ impl Backlog {
 
     /// Looks for files whose owner is gone.
     pub fn scan(&mut self) {
-        match self.list() {
+        match Listing::read(self.instance.directory()) {
             Ok(listing) => self.adopt(listing),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -138,43 +139,6 @@ impl Backlog {
                 self.statistics.file_error(error.to_string());
             }
         }
-    }
-
-    fn list(&self) -> io::Result<Listing> {
-        let mut listing = Listing::default();
-        for entry in fs::read_dir(self.instance.directory())? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
-            match names::kind(&name) {
-                FileKind::Segment { instance, sequence } => {
-                    let modified = entry.metadata().and_then(|metadata| metadata.modified());
-                    let group = listing.groups.entry(instance).or_default();
-                    group.changed = group.changed.max(modified.ok());
-                    group.files.push((sequence, entry.path()));
-                }
-                FileKind::Lock { instance } => {
-                    listing.groups.entry(instance).or_default();
-                }
-                FileKind::Progress => listing.progress.push(entry.path()),
-                FileKind::Legacy => listing.legacy.push(entry),
-                FileKind::Rejected => {}
-                FileKind::Other if names::is_daily_folder(&name) => {
-                    let Ok(entries) = fs::read_dir(entry.path()) else {
-                        continue;
-                    };
-                    let is_daily_file = |entry: &DirEntry| {
-                        entry.file_name().to_str().is_some_and(names::is_daily_file)
-                    };
-                    listing
-                        .legacy
-                        .extend(entries.flatten().filter(is_daily_file));
-                }
-                FileKind::Other => {}
-            }
-        }
-        Ok(listing)
     }
 
     fn adopt(&mut self, listing: Listing) {
@@ -377,19 +341,6 @@ impl Backlog {
             }
         }
     }
-}
-
-#[derive(Default)]
-struct Listing {
-    groups: BTreeMap<Uuid, Group>,
-    progress: Vec<PathBuf>,
-    legacy: Vec<DirEntry>,
-}
-
-#[derive(Default)]
-struct Group {
-    files: Vec<(u32, PathBuf)>,
-    changed: Option<SystemTime>,
 }
 
 fn archive(path: &Path, directory: &Path, mode: u32) -> io::Result<()> {

@@ -25,6 +25,7 @@ mod instance;
 mod lease;
 mod ledger;
 mod lines;
+mod listing;
 mod meter;
 mod names;
 mod progress;
@@ -37,4 +38,4 @@ mod writer;
 
 pub use instance::Instance;
 pub use replayer::{Command, Offer, Permission, Replayer, ReplayerParts, Verdicts};
-pub use writer::Writer;
+pub use writer::{Writer, WriterParts};

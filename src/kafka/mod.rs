@@ -11,6 +11,7 @@
 
 mod config;
 mod outcome;
+mod partitions;
 mod redirect;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 pub use config::{ConfigError, Tuning};
 pub use outcome::{Outcome, classify, describe};
+pub use partitions::{PartitionInfo, fetch_partitions};
 pub use redirect::Redirect;
 
 use crate::inbox::Inbox;

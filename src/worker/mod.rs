@@ -12,6 +12,7 @@ mod outcomes;
 mod partitioning;
 mod probing;
 mod replay;
+mod reports;
 mod routing;
 mod shared;
 
@@ -24,8 +25,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use crate::fallback::{Instance, Offer, Replayer, ReplayerParts, Writer};
-use crate::kafka::{Producer, Redirect, Tuning};
+use crate::fallback::{Instance, Offer, Writer};
+use crate::kafka::{PartitionInfo, Producer, Redirect, Tuning};
 use crate::logging::STATE;
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
@@ -34,11 +35,11 @@ use crate::statistics::{Place, State};
 use circuit::Circuits;
 use ending::Ending;
 use in_flight::InFlight;
-use outcomes::Returned;
 use partitioning::Partitioning;
-pub use partitioning::{Partition, PartitionInfo, PartitionJob, PartitionReply};
+pub use partitioning::{Partition, PartitionJob, PartitionReply};
 use probing::Probing;
 use replay::Replaying;
+use reports::Returned;
 pub use shared::{Command, Settle, Shared};
 
 /// How long the worker naps between two turns while there is traffic.
@@ -189,25 +190,6 @@ impl Worker {
         // Commands that came in between see `ended`, or are found here.
         for command in shared.take_commands() {
             shared.command(command);
-        }
-    }
-
-    fn start_replayer(&mut self) {
-        if !self.config.fallback.replay.enabled {
-            return;
-        }
-        let parts = ReplayerParts {
-            config: self.config.fallback.replay,
-            instance: Arc::clone(&self.instance),
-            topics: Arc::clone(&self.shared.topics),
-            statistics: Arc::clone(&self.shared.statistics),
-            share: self.shared.inbox.limits().replay,
-            single_topic: self.partitioning.is_some(),
-        };
-        let offers = replay::offers(self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
-        match Replayer::start(parts, offers, self.shared.log.clone()) {
-            Ok(replayer) => self.replay = Some(Replaying::new(replayer)),
-            Err(error) => tracing::error!(%error, "fallback files can't be replayed"),
         }
     }
 

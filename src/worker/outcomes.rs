@@ -6,10 +6,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use tracing::{error, info, warn};
 
 use super::replay::is_replayed;
+use super::reports::{Collected, Returned};
 use super::{AfterPurge, Purge, Worker};
-use crate::kafka::{Failure, Outcome, Producer, Reports, Tuning, classify, describe};
+use crate::kafka::{Outcome, Producer, Tuning, classify, describe};
 use crate::logging::STATE;
-use crate::message::{Amount, Batch, Reason, Record, TopicId, now_ms};
+use crate::message::{Batch, Reason, TopicId, now_ms};
 use crate::statistics::{Place, State};
 
 /// Longest time that librdkafka is given to hand everything back.
@@ -18,74 +19,6 @@ const PURGE_TIMEOUT: Duration = Duration::from_secs(2);
 const TOO_LARGE_MEMORY: Duration = Duration::from_secs(60);
 /// A producer that fails for good again within this time is not replaced at once.
 const REBUILD_PAUSE: Duration = Duration::from_secs(10);
-
-/// A message that librdkafka handed back; still counted as [`Place::Flight`].
-pub(super) struct Returned {
-    pub(super) sequence: u64,
-    pub(super) record: Record,
-    bytes: Vec<u8>,
-    pub(super) code: RDKafkaErrorCode,
-}
-
-impl Returned {
-    fn key(&self) -> &[u8] {
-        &self.bytes[..self.record.key_length as usize]
-    }
-
-    fn value(&self) -> &[u8] {
-        &self.bytes[self.record.key_length as usize..]
-    }
-
-    pub(super) fn amount(&self) -> Amount {
-        Amount::of_one(self.bytes.len())
-    }
-}
-
-/// What one round of polling brought.
-#[derive(Default)]
-pub(super) struct Collected {
-    delivered: Amount,
-    sequences: Vec<u64>,
-    latencies: Vec<u64>,
-    /// Delivered messages that came from files.
-    pub(super) replayed: Vec<u64>,
-    pub(super) replayed_amount: Amount,
-    pub(super) failed: Vec<Returned>,
-    errors: Vec<(RDKafkaErrorCode, String)>,
-}
-
-impl Reports for Collected {
-    fn delivered(&mut self, sequence: u64, bytes: usize, latency_us: u64) {
-        if is_replayed(sequence) {
-            self.replayed.push(sequence);
-            self.replayed_amount.add(Amount::of_one(bytes));
-            return;
-        }
-        self.delivered.add(Amount::of_one(bytes));
-        self.sequences.push(sequence);
-        self.latencies.push(latency_us);
-    }
-
-    fn failed(&mut self, failure: Failure<'_>) {
-        self.failed.push(Returned {
-            sequence: failure.sequence,
-            record: Record {
-                topic: failure.topic,
-                partition: failure.partition,
-                keyless: false,
-                key_length: failure.key.len() as u32,
-                value_length: failure.value.len() as u32,
-                timestamp: failure.timestamp,
-            },
-            bytes: [failure.key, failure.value].concat(),
-            code: failure.code,
-        });
-    }
-
-    fn error(&mut self, code: RDKafkaErrorCode, text: &str) {
-        self.errors.push((code, text.to_owned()));
-    }
-}
 
 impl Worker {
     /// Serves delivery reports and errors. Returns whether there were any.

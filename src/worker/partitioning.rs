@@ -5,30 +5,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::Client;
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, error, warn};
 
 use super::circuit::Way;
 use super::{Signal, Worker};
-use crate::kafka::Context;
+use crate::kafka::{PartitionInfo, fetch_partitions};
 use crate::message::{ANY_PARTITION, Batch, Record, TopicId, Topics};
 use crate::statistics::Place;
 
 /// How long a topic's partitions are believed: topics grow.
 const REFRESH: Duration = Duration::from_secs(60);
-/// Between two tries to learn a topic's partitions, and how long each waits.
+/// Between two tries to learn a topic's partitions.
 const RETRY: Duration = Duration::from_millis(200);
-const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A partition, as the partitioner is shown it.
-#[derive(Clone, Debug)]
-pub struct PartitionInfo {
-    pub id: i32,
-    pub leader: i32,
-    pub replicas: Vec<i32>,
-    pub isr: Vec<i32>,
-}
 
 /// Messages of one topic, one after the other in the batch: their keys and values.
 pub struct PartitionJob {
@@ -254,7 +243,7 @@ impl Worker {
             Stage::Ready(batch) => self.partitioned(batch),
             Stage::NeedsPartitions(topics) => {
                 let client = self.producer.client();
-                self.ask(move || Signal::Partitions(fetch(&client, topics)));
+                self.ask(move || Signal::Partitions(fetch_partitions(&client, topics)));
             }
             Stage::NeedsPartitioner(ticket, jobs) => {
                 let (sender, inbox) = (self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
@@ -384,36 +373,4 @@ fn split(batch: Batch, mut set_aside: impl FnMut(&Record) -> bool) -> (Batch, Ba
         to.push(*record, key, value);
     }
     (kept, aside)
-}
-
-/// Blocks: never on the worker's thread. A topic that Kafka does not know has no partitions.
-fn fetch(
-    client: &Client<Context>,
-    topics: Vec<(TopicId, Arc<str>)>,
-) -> Result<Vec<(TopicId, Vec<PartitionInfo>)>, String> {
-    let mut known = Vec::new();
-    for (id, name) in topics {
-        let metadata = client
-            .fetch_metadata(Some(&name), METADATA_TIMEOUT)
-            .map_err(|error| error.to_string())?;
-        let topic = metadata
-            .topics()
-            .iter()
-            .find(|topic| topic.name() == &*name);
-        let mut partitions: Vec<PartitionInfo> = topic.map_or_else(Vec::new, |topic| {
-            topic
-                .partitions()
-                .iter()
-                .map(|partition| PartitionInfo {
-                    id: partition.id(),
-                    leader: partition.leader(),
-                    replicas: partition.replicas().to_vec(),
-                    isr: partition.isr().to_vec(),
-                })
-                .collect()
-        });
-        partitions.sort_by_key(|partition| partition.id);
-        known.push((id, partitions));
-    }
-    Ok(known)
 }

@@ -1,20 +1,20 @@
-//! The one thread that writes fallback files. A disk that hangs hangs this thread and nothing else.
+//! What the writer's thread does.
 
-use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
-use super::cap::Cap;
-use super::file::{AppendError, CurrentFile};
-use super::instance::{Instance, Sealed};
-use super::lease::IDLE_WITHOUT_LOCKS;
-use super::record;
+use super::super::cap::Cap;
+use super::super::file::{AppendError, CurrentFile};
+use super::super::instance::{Instance, Sealed};
+use super::super::lease::IDLE_WITHOUT_LOCKS;
+use super::super::record;
+use super::{Job, WriterParts};
 use crate::inbox::Inbox;
 use crate::message::{Amount, Batch, KeyEncoding, Reason, Topics};
 use crate::options::{FallbackConfig, Fsync};
@@ -29,132 +29,7 @@ const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// Between two syncs of `fallback.fsync: 'interval'`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Called on the writer's thread when the current file has been sealed.
-type Sealer = Box<dyn FnOnce() + Send>;
-
-enum Job {
-    /// Write these, counted as [`Place::Writer`] already.
-    Append(Batch),
-    /// End the current file, then tell.
-    Seal(Sealer),
-    /// Write what is waiting, end the current file and the thread.
-    Close,
-}
-
-/// The worker's end of the writer thread.
-pub struct Writer {
-    jobs: Sender<Job>,
-    /// Once set, nothing is tried again for ever.
-    closing: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-    statistics: Arc<Statistics>,
-    /// Since when the current file has had something in it.
-    unsealed: Cell<Option<Instant>>,
-}
-
-impl Writer {
-    pub fn start(
-        config: FallbackConfig,
-        encoding: KeyEncoding,
-        instance: Arc<Instance>,
-        topics: Arc<Topics>,
-        inbox: Arc<Inbox>,
-        statistics: Arc<Statistics>,
-        log: tracing::Dispatch,
-    ) -> io::Result<Self> {
-        let (jobs, receiver) = channel();
-        let counts = Arc::clone(&statistics);
-        let closing = Arc::new(AtomicBool::new(false));
-        let closes = Arc::clone(&closing);
-        let thread = thread::Builder::new()
-            .name("kafka-fallback".into())
-            .spawn(move || {
-                let _log = tracing::dispatcher::set_default(&log);
-                WriterThread {
-                    instance,
-                    current: None,
-                    cap: Cap::new(config.directory.clone(), config.max_bytes),
-                    gave_up: false,
-                    closing: closes,
-                    last_sync: Instant::now(),
-                    last_append: Instant::now(),
-                    lines: Vec::new(),
-                    config,
-                    encoding,
-                    topics,
-                    inbox,
-                    statistics: counts,
-                }
-                .run(&receiver);
-            })?;
-        Ok(Writer {
-            jobs,
-            closing,
-            thread: Some(thread),
-            statistics,
-            unsealed: Cell::new(None),
-        })
-    }
-
-    /// Hands over messages that are now at `from`.
-    pub fn append(&self, batch: Batch, from: Place) {
-        let amount = batch.remaining();
-        if amount.is_zero() {
-            return;
-        }
-        self.statistics.transfer(from, Place::Writer, amount);
-        self.unsealed
-            .set(self.unsealed.get().or_else(|| Some(Instant::now())));
-        if self.jobs.send(Job::Append(batch)).is_err() {
-            error!(
-                messages = amount.messages,
-                "the fallback writer has died; messages discarded"
-            );
-            self.statistics.transfer(
-                Place::Writer,
-                Place::Discarded(Reason::FallbackFailed),
-                amount,
-            );
-        }
-    }
-
-    /// Ends the current file, after what was handed over before. `then` is called on the writer's
-    /// thread; not at all if the writer has died.
-    pub fn seal(&self, then: impl FnOnce() + Send + 'static) {
-        self.unsealed.set(None);
-        // A writer that has died has said so in `append`, and has no file open.
-        let _ = self.jobs.send(Job::Seal(Box::new(then)));
-    }
-
-    /// Since when there has been something in the current file, or on its way there.
-    pub fn unsealed_since(&self) -> Option<Instant> {
-        self.unsealed.get()
-    }
-
-    /// Asks the thread to write what it has and to end; [`Writer::has_ended`] tells when.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
-        let _ = self.jobs.send(Job::Close);
-    }
-
-    pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    /// Waits for the thread's end, after [`Writer::close`].
-    pub fn join(&mut self) {
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            error!("the fallback writer panicked");
-        }
-    }
-}
-
-struct WriterThread {
+pub struct WriterThread {
     instance: Arc<Instance>,
     current: Option<CurrentFile>,
     cap: Cap,
@@ -172,7 +47,25 @@ struct WriterThread {
 }
 
 impl WriterThread {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    pub fn new(parts: WriterParts, closing: Arc<AtomicBool>) -> Self {
+        WriterThread {
+            current: None,
+            cap: Cap::new(parts.config.directory.clone(), parts.config.max_bytes),
+            gave_up: false,
+            closing,
+            last_sync: Instant::now(),
+            last_append: Instant::now(),
+            lines: Vec::new(),
+            config: parts.config,
+            encoding: parts.encoding,
+            instance: parts.instance,
+            topics: parts.topics,
+            inbox: parts.inbox,
+            statistics: parts.statistics,
+        }
+    }
+
+    pub fn run(mut self, jobs: &Receiver<Job>) {
         loop {
             let wait = self.until_sync().min(self.until_idle());
             let job = match jobs.recv_timeout(wait) {
