@@ -228,7 +228,8 @@ impl Worker {
             return NAP * 5;
         }
         let until_probe = self.probing.next_in();
-        if idle && self.writer.unsealed_since().is_none() {
+        let seals = self.state == State::Publishing && self.writer.unsealed_since().is_some();
+        if idle && !seals {
             until_probe.min(TICK * 25)
         } else {
             until_probe.min(TICK / 4)
