@@ -140,6 +140,9 @@ impl Worker {
                     self.circuits.begin_trial(topic, sequence);
                 }
                 if let Some(replay) = &mut self.replay {
+                    if replay.on_its_way.is_zero() {
+                        replay.last_report = now;
+                    }
                     replay.on_its_way.add(size);
                 }
                 true
@@ -217,12 +220,14 @@ impl Worker {
             }
             self.replay_was_answered(*sequence);
         }
+        if sequences.is_empty() {
+            return;
+        }
         if let Some(replay) = &mut self.replay {
             replay.on_its_way.subtract(amount);
+            replay.last_report = Instant::now();
         }
-        if !sequences.is_empty() {
-            self.probing.succeeded();
-        }
+        self.probing.succeeded();
     }
 
     /// A message from a file that was not delivered. `alone`: it was no part of a batch.
@@ -230,6 +235,7 @@ impl Worker {
         let amount = returned.amount();
         if let Some(replay) = &mut self.replay {
             replay.on_its_way.subtract(amount);
+            replay.last_report = Instant::now();
         }
         let alone = alone || amount.bytes > self.config.kafka.batch_size;
         let id = returned.sequence & !REPLAYED;
