@@ -264,3 +264,34 @@ test('messages that wait for Kafka longer than the retry window are not overtake
     cluster.close()
   }
 })
+
+test('a topic without a leader in mid-replay: the others go on, its messages follow when it has one', async () => {
+  const COUNT = 3000
+  const cluster = new MockCluster({ brokers: 2 })
+  try {
+    for (const topic of ['led', 'leaderless']) cluster.createTopic(topic, { partitions: 1 })
+    leaveAlternating(['led', 'leaderless'], COUNT)
+    // So little memory that what one topic has on its way leaves no room for the other.
+    const publisher = make('led', 2000, {
+      connectionString: cluster.connectionString,
+      maxBufferedBytes: 1 << 20,
+    })
+    const samples = sampleStatistics(publisher)
+    await until(() => publisher.getStatistics().replay.replayedCnt >= 500)
+    cluster.setPartitionLeader('leaderless', 0, null)
+    await until(async () => (await cluster.topicEnd('led')) === COUNT / 2, { timeoutMs: 30_000 })
+    expect(publisher.getStatistics().state).toBe('publishing')
+    expect(publisher.getStatistics().fallback.messages).toBeGreaterThan(100)
+    cluster.setPartitionLeader('leaderless', 0, 1)
+    await untilReplayed(publisher)
+    const led = numbersOf(await cluster.readTopic('led'))
+    expect(led).toEqual(Array.from({ length: COUNT / 2 }, (_, i) => 2 * i))
+    const leaderless = firsts(numbersOf(await cluster.readTopic('leaderless')))
+    expect(leaderless).toEqual(led.map((i) => i + 1))
+    expect(samples.stop().slice(0, 3)).toEqual([])
+    expect(publisher.getStatistics()).toMatchObject({ sentCnt: COUNT, stateChangeCnt: 2 })
+  } finally {
+    await endPublishers()
+    cluster.close()
+  }
+})

@@ -120,7 +120,10 @@ impl Worker {
             .get_mut(&topic)
             .map(|left| *left -= 1)
             .is_some()
-            || is_large;
+            || is_large
+            // Other files wait for its outcome, and nothing of its topic can overtake it: it may time
+            // out with the retry window.
+            || way == Way::Trial;
         replay.alone.retain(|_, left| *left > 0);
         let producer = if alone {
             self.solo()
