@@ -282,8 +282,12 @@ test('a topic without a leader in mid-replay: the others go on, its messages fol
     await until(async () => (await cluster.topicEnd('led')) === COUNT / 2, { timeoutMs: 30_000 })
     expect(publisher.getStatistics().state).toBe('publishing')
     expect(publisher.getStatistics().fallback.messages).toBeGreaterThan(100)
+    await until(() => publisher.getStatistics().replay.state === 'waiting')
     cluster.setPartitionLeader('leaderless', 0, 1)
+    const begin = performance.now()
     await untilReplayed(publisher)
+    // Its 1000 messages, and the wait for its trial: 0.3 s at most, and 0.5 s for one that fails.
+    expect(performance.now() - begin).toBeLessThan(3500)
     const led = numbersOf(await cluster.readTopic('led'))
     expect(led).toEqual(Array.from({ length: COUNT / 2 }, (_, i) => 2 * i))
     const leaderless = firsts(numbersOf(await cluster.readTopic('leaderless')))

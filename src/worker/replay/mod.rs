@@ -99,6 +99,11 @@ impl Replaying {
         now.duration_since(self.last_report)
     }
 
+    /// Whether it has to be looked at which topics' trouble may be over.
+    pub(super) fn waits_for_topics(&self) -> bool {
+        self.permission == Permission::Flow && !self.halted.is_empty()
+    }
+
     pub(super) fn take_suspects(&mut self) -> Vec<(TopicId, RDKafkaErrorCode)> {
         std::mem::take(&mut self.suspects)
     }
