@@ -125,8 +125,9 @@ describe.each([
   test('each line has the time at which its message was queued', () => {
     const wrong = lines.filter(({ value, timestamp }) => {
       const [begin, end] = load.when(value.i)
-      // What librdkafka hands back comes with how long it waited, not with when that began.
-      return timestamp < begin - 2 || timestamp > end + 2
+      // What librdkafka hands back comes with how long it waited, not with when that began: a thread
+      // that a busy machine holds up in between makes a difference.
+      return timestamp < begin - 25 || timestamp > end + 25
     })
     expect(wrong).toEqual([])
   })
