@@ -26,7 +26,7 @@ const FLOORS = { librdkafka: {}, 'librdkafka-idempotent': { 'enable.idempotence'
 export async function hold(work, contender, runtime, outfit) {
   const folder = await mkdtemp(path.join(tmpdir(), 'kafka-publisher-bench-'))
   const directory = path.join(folder, 'files')
-  const settings = { ...work.settings, directory, peers: runtime.peers }
+  const settings = { ...work.settings, bytes: work.bytes, directory, peers: runtime.peers }
   const job = { ...work, settings, contender, deadBootstrap: await deadBootstrap() }
   try {
     if (work.place !== 'topic') {

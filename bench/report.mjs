@@ -116,7 +116,7 @@ function table(runs, columns) {
 /** What the targets are about: each is the median of the ratios within the rounds. */
 function comparisons(runs) {
   const of = (name) => runs.filter((run) => run.workload === name && !run.error)
-  const peers = ['platformatic', 'node-rdkafka', 'kafkajs']
+  const peers = ['platformatic', 'platformatic-send', 'node-rdkafka', 'kafkajs']
   const small = of('small')
   const best = bestOf(small, peers, 'perSecond', Math.max)
   const frugal = bestOf(small, peers, 'cpuUs', Math.min)

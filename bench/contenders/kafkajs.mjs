@@ -6,6 +6,9 @@ import { Batches } from './batches.mjs'
 
 const IN_FLIGHT = 5
 const ALL = -1
+/** With which it is the fastest. */
+const BATCH_BYTES = 250_000
+const LEAST_MESSAGES = 100
 
 export const load = ({ peers }) => createRequire(path.join(peers, 'package.json'))('kafkajs')
 
@@ -29,10 +32,14 @@ class Client {
   #producer
   #batches
 
-  constructor(producer, { topic, linger, sendBytes }) {
+  constructor(producer, { topic, linger, bytes, batchBytes = Infinity }) {
     this.#producer = producer
     const send = (messages) => producer.send({ topic, acks: ALL, messages })
-    this.#batches = new Batches(send, { linger, limit: sendBytes, inFlight: IN_FLIGHT })
+    this.#batches = new Batches(send, {
+      linger,
+      limit: Math.min(batchBytes, Math.max(BATCH_BYTES, LEAST_MESSAGES * bytes)),
+      inFlight: IN_FLIGHT,
+    })
   }
 
   queue(key, value) {

@@ -1,12 +1,12 @@
-// @platformatic/kafka: producer.send() of whole batches. Its ProducerStream, which collects by itself,
-// sends one batch at a time and is slower.
+// @platformatic/kafka: its ProducerStream, which collects messages and asks for back-pressure by itself.
 
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { Batches } from './batches.mjs'
+import { Deliveries } from './deliveries.mjs'
 
-const IN_FLIGHT = 5
+const BATCHES_WAITING = 4
 
 // It is an ES module only; `require.resolve` finds none.
 export function load({ peers }) {
@@ -15,49 +15,72 @@ export function load({ peers }) {
   return import(pathToFileURL(path.join(folder, exports)))
 }
 
-export async function open(settings) {
-  const { Producer, ProduceAcks, stringSerializers } = await load(settings)
+export async function makeProducer(settings, options) {
+  const { Producer, stringSerializers } = await load(settings)
   const producer = new Producer({
     clientId: 'bench',
     bootstrapBrokers: [settings.bootstrap],
     serializers: stringSerializers,
-    maxInflights: IN_FLIGHT,
     ...(settings.codec && { compression: settings.codec }),
+    ...options,
   })
-  const send = (messages) => producer.send({ messages, acks: ProduceAcks.ALL })
   await producer.metadata({ topics: [settings.topic] })
-  return new Client(producer, settings, send)
+  return producer
+}
+
+/** The number of messages with which it is the fastest: few large ones, many small ones. */
+export function batchSize({ bytes, batchBytes = Infinity }) {
+  const best = Math.max(100, Math.min(600, Math.round(250_000 / bytes)))
+  return Math.min(best, Math.ceil(batchBytes / bytes))
+}
+
+export async function open(settings) {
+  const { ProduceAcks, ProducerStreamReportModes } = await load(settings)
+  const producer = await makeProducer(settings)
+  const size = batchSize(settings)
+  const stream = producer.asStream({
+    acks: ProduceAcks.ALL,
+    batchSize: size,
+    batchTime: settings.linger,
+    highWaterMark: BATCHES_WAITING * size,
+    reportMode: ProducerStreamReportModes.BATCH,
+  })
+  return new Client(producer, stream, settings.topic)
 }
 
 class Client {
   #producer
+  #stream
   #topic
-  #batches
+  #deliveries = new Deliveries()
 
-  constructor(producer, { topic, linger, sendBytes }, send) {
+  constructor(producer, stream, topic) {
     this.#producer = producer
+    this.#stream = stream
     this.#topic = topic
-    this.#batches = new Batches(send, { linger, limit: sendBytes, inFlight: IN_FLIGHT })
+    stream.on('delivery-report', ({ count }) => this.#deliveries.acked(count))
+    stream.on('error', (error) => this.#deliveries.failed(error))
   }
 
   queue(key, value) {
-    const text = JSON.stringify(value)
-    return this.#batches.add({ topic: this.#topic, key, value: text }, text.length)
+    this.#deliveries.sent()
+    return this.#stream.write({ topic: this.#topic, key, value: JSON.stringify(value) })
   }
 
-  ready() {
-    return this.#batches.ready()
+  async ready() {
+    await once(this.#stream, 'drain')
   }
 
   acked() {
-    return this.#batches.acked()
+    return this.#deliveries.ackedCount
   }
 
   flushed() {
-    return this.#batches.flushed()
+    return this.#deliveries.flushed()
   }
 
-  close() {
-    return this.#producer.close()
+  async close() {
+    await this.#stream.close()
+    await this.#producer.close()
   }
 }
