@@ -14,9 +14,9 @@ const YES = (value) => (Number(value) === 1 ? 'yes' : 'no')
 const COLUMNS = {
   throughput: [
     ['messages/s', 'perSecond', WHOLE],
-    ['of the addon', 'perSecond', RATIO, 'addon'],
+    ['addon : it', 'perSecond', RATIO, 'addon'],
     ['CPU µs', 'cpuUs', US],
-    ['of the addon', 'cpuUs', RATIO, 'addon'],
+    ['addon : it', 'cpuUs', RATIO, 'addon'],
     ['loop µs', 'loopUs', US],
     ['queue() ns', 'queueNs', NS],
     ['peak MB', 'peakRss', MB],
@@ -30,7 +30,7 @@ const COLUMNS = {
     ['messages/s', 'perSecond', WHOLE],
     ['p50 ms', 'loopP50', MS],
     ['p99 ms', 'loopP99', MS],
-    ['of stringify', 'loopP99', RATIO, 'stringify'],
+    ['addon : it', 'loopP99', RATIO, 'addon'],
     ['max ms', 'loopMax', MS],
     ['CPU µs', 'cpuUs', US],
     ['peak MB', 'peakRss', MB],
@@ -38,7 +38,7 @@ const COLUMNS = {
   latency: [
     ['p50 ms', 'p50', MS],
     ['p99 ms', 'p99', MS],
-    ['of the addon', 'p99', RATIO, 'addon'],
+    ['addon : it', 'p99', RATIO, 'addon'],
     ['max ms', 'max', MS],
     ['CPU µs', 'cpuUs', US],
   ],
@@ -49,7 +49,7 @@ const COLUMNS = {
   ],
   fallback: [
     ['messages/s', 'perSecond', WHOLE],
-    ['of the addon', 'perSecond', RATIO, 'addon'],
+    ['addon : it', 'perSecond', RATIO, 'addon'],
     ['CPU µs', 'cpuUs', US],
     ['peak MB', 'peakRss', MB],
     ['in order', 'inOrder', YES],

@@ -11,9 +11,7 @@ import { buildFloor, install } from './installation.mjs'
 import { describeMachine, machineText } from './machine.mjs'
 import { headline, report } from './report.mjs'
 import { packageSize } from './size.mjs'
-import { CONTENDERS, workload } from './workloads.mjs'
-
-const NOT_BY_DEFAULT = ['librdkafka-idempotent']
+import { CONTENDERS, contendersOf, EXTRA, workload } from './workloads.mjs'
 
 await runMain(async () => {
   const options = readArguments()
@@ -43,11 +41,11 @@ await runMain(async () => {
 
 /** Who does what, in one round. */
 function plan({ workloads, contenders, ...options }, runtimes) {
-  const wanted = contenders ?? CONTENDERS.filter((name) => !NOT_BY_DEFAULT.includes(name))
+  const wanted = contenders ?? CONTENDERS.filter((name) => !EXTRA.includes(name))
   return runtimes.flatMap((runtime) =>
     workloads.flatMap((name) => {
       const work = workload(name, options)
-      return work.contenders
+      return contendersOf(work, runtime.major)
         .filter((contender) => wanted.includes(contender))
         .map((contender) => ({ work, contender, runtime }))
     })

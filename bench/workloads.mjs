@@ -8,9 +8,11 @@ const DEFAULTS = { linger: 100, batch: 16_384, batchBytes: 3 * 16_384, defaults:
 
 const PEERS = ['platformatic', 'platformatic-send', 'node-rdkafka', 'kafkajs', 'original']
 const ALL = ['addon', ...PEERS, 'librdkafka', 'stringify']
-/** Contenders that are run only when they are asked for by name. */
-const EXTRA = ['librdkafka-idempotent']
+/** Run only when asked for by name. */
+export const EXTRA = ['librdkafka-idempotent']
 export const CONTENDERS = [...ALL, ...EXTRA]
+// kafka-publisher 3.2.0 is loaded by the package `esm`, which fails on newer versions.
+const ONLY_ON = { original: ['20'] }
 
 const throughput = (title, more) => ({
   title,
@@ -132,4 +134,9 @@ export function workload(name, { quick, messages }) {
     if ('warmUp' in found) found.warmUp = Math.min(found.warmUp, messages)
   }
   return found
+}
+
+/** Those who can do a workload on this version of Node.js. */
+export function contendersOf(work, major) {
+  return work.contenders.filter((name) => !ONLY_ON[name] || ONLY_ON[name].includes(major))
 }

@@ -22,13 +22,15 @@ export function makePublisher({ bootstrap, topic, linger, batch, codec, director
     defaultTopic: topic,
     ...(others.defaults ? {} : { batch: { size: batch, maxWait: linger } }),
     ...(codec && { codec }),
+    ...(others.logger && { logger: others.logger }),
     fallback: { directory, ...others.fallback },
   })
 }
 
 /** A client of a Kafka that is away, whose acknowledgements are lines in files. */
 export async function openInOutage(settings) {
-  const publisher = makePublisher(settings)
+  // That there is no Kafka is no news here.
+  const publisher = makePublisher({ ...settings, logger: { logLevel: 1 } })
   const connected = publisher.init()
   await untilState(publisher, 'fallingBack')
   let queued = 0

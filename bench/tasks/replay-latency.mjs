@@ -5,10 +5,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { makePublisher } from '../contenders/addon.mjs'
 import { makeMessages } from '../messages.mjs'
 import { measureLatency } from './latency.mjs'
-import { fill, replayed, untilReplayed } from './replay.mjs'
+import { checkReplays, fill, replayed, untilReplayed } from './replay.mjs'
 
 export async function run({ settings, liveTopic, deadBootstrap, bytes, ...job }) {
   const { messages: count, perSecond, seconds } = job
+  await checkReplays(settings)
   const messages = makeMessages(bytes)
   await fill(settings, deadBootstrap, messages, count)
   const load = { perSecond, messages, liveTopic, seconds }
@@ -28,7 +29,6 @@ export async function run({ settings, liveTopic, deadBootstrap, bytes, ...job })
 /** Live messages for `seconds`; or, with messages in files, for no longer than their replay takes. */
 async function publishLive(settings, { perSecond, messages, liveTopic, seconds, inFiles = 0 }) {
   const publisher = makePublisher(settings)
-  replayed(publisher.getStatistics())
   const time = delay(seconds * 1000)
   const until = inFiles ? Promise.race([time, untilReplayed(publisher, inFiles)]) : time
   const measured = await measureLatency({

@@ -9,6 +9,7 @@ import { startCpu } from './process.mjs'
 import { publish } from './publish.mjs'
 
 export async function run({ settings, deadBootstrap, bytes, messages: count, warmUp }) {
+  await checkReplays(settings)
   const messages = makeMessages(bytes)
   await fill(settings, deadBootstrap, messages, count)
 
@@ -30,6 +31,16 @@ export async function run({ settings, deadBootstrap, bytes, messages: count, war
     cpuUs,
     livePerSecond: live.perSecond,
     ratio: count / seconds / live.perSecond,
+  }
+}
+
+/** Fails before anything is written, if this addon does not replay. */
+export async function checkReplays(settings) {
+  const publisher = makePublisher(settings)
+  try {
+    replayed(publisher.getStatistics())
+  } finally {
+    await publisher.end()
   }
 }
 
