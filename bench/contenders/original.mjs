@@ -6,8 +6,10 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { Deliveries } from './deliveries.mjs'
 
-// It has no back-pressure. More than librdkafka's own bound would go to file.
+// It has no back-pressure. What exceeds librdkafka's own bound of 100,000 messages, or is not
+// acknowledged within 10 s, goes to file.
 const MOST_QUEUED = 50_000
+const MOST_BYTES = 50_000_000
 const MOST_LINES = 1000
 const POLL_INTERVAL = 5
 
@@ -17,7 +19,7 @@ export const load = ({ peers }) =>
 export async function open(settings) {
   const publisher = makePublisher(settings)
   await publisher.init()
-  return new Client(publisher)
+  return new Client(publisher, Math.min(MOST_QUEUED, Math.ceil(MOST_BYTES / settings.bytes)))
 }
 
 function makePublisher(settings) {
@@ -39,14 +41,15 @@ function makePublisher(settings) {
 
 class Client {
   #publisher
-  #deliveries = new Deliveries(MOST_QUEUED)
+  #deliveries
   #settle = (error) => {
     if (error) this.#deliveries.failed(error)
     else this.#deliveries.acked()
   }
 
-  constructor(publisher) {
+  constructor(publisher, most) {
     this.#publisher = publisher
+    this.#deliveries = new Deliveries(most)
   }
 
   queue(key, value) {
