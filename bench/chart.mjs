@@ -10,7 +10,8 @@ const USAGE = 2
 
 const NAMES = {
   addon: 'kafka-publisher',
-  platformatic: '@platformatic/kafka',
+  platformatic: '@platformatic/kafka, stream',
+  'platformatic-send': '@platformatic/kafka, send()',
   'node-rdkafka': 'node-rdkafka',
   kafkajs: 'kafkajs',
   original: 'kafka-publisher 3.2.0',

@@ -95,7 +95,8 @@ export function report(runs) {
       const { title, task } = WORKLOADS[name]
       parts.push(`${name} on Node.js ${node}: ${title}\n${table(good, COLUMNS[task])}`)
     }
-    parts.push(`Comparisons on Node.js ${node}\n${comparisons(ofNode)}`)
+    const ratios = comparisons(ofNode)
+    if (ratios.length > 0) parts.push(`Comparisons on Node.js ${node}\n${lines(ratios)}`)
   }
   return parts.join('\n\n')
 }
@@ -158,9 +159,9 @@ function comparisons(runs) {
     ],
     ['replayed/s to live/s', median(values(of('replay'), 'addon', 'ratio'))],
   ]
-  return lines(
-    rows.filter(([, ratio]) => ratio !== undefined).map(([text, ratio]) => [text, RATIO(ratio)])
-  )
+  return rows
+    .filter(([, ratio]) => ratio !== undefined)
+    .map(([text, ratio]) => [text, RATIO(ratio)])
 }
 
 function bestOf(runs, contenders, part, choose) {

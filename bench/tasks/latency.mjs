@@ -56,6 +56,7 @@ export async function measureLatency({ perSecond, messages, queue, acked, until 
     await delay(1)
     look()
   }
+  if (latencies.length === 0) throw new Error('it was over before anything was measured')
   latencies.sort(ascending)
   return {
     sent: pace.count(),

@@ -23,7 +23,9 @@ export async function run({ settings, deadBootstrap, bytes, messages: count, war
   await connected
   await publisher.end()
 
-  const live = await publishLive(settings, messages, count, warmUp)
+  // With a directory of its own: these numbers are of live messages alone.
+  const alone = { ...settings, directory: `${settings.directory}-live` }
+  const live = await publishLive(alone, messages, count, warmUp)
   return {
     sent: count + live.sent,
     seconds,
