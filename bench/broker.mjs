@@ -1,7 +1,9 @@
 // The Kafka that the contenders publish to: the tests' one, run as a server that is to be fast.
 
+import { withAdmin } from '../__test__/support/client.js'
 import { topicEnd } from '../__test__/support/consume.js'
 import { Kafka } from '../__test__/support/kafka.js'
+import { until } from '../__test__/support/until.js'
 
 /** Both compilers (the tests' brokers have one), and the heap of Kafka's own start script. */
 export const JVM = [
@@ -42,7 +44,7 @@ export class Broker {
    */
   async withTopic(partitions, use) {
     const topic = `bench-${this.#topics++}`
-    await this.#kafka.createTopic(topic, { partitions })
+    await withAdmin(this.bootstrap, (admin) => createTopic(admin, topic, partitions))
     try {
       return await use(topic)
     } finally {
@@ -58,4 +60,18 @@ export class Broker {
   stop() {
     return this.#kafka.stop()
   }
+}
+
+// A broker on a busy machine may not know yet what its controller has made; kafkajs's own way of
+// waiting takes that for an error.
+async function createTopic(admin, topic, partitions) {
+  await admin.createTopics({
+    topics: [{ topic, numPartitions: partitions, replicationFactor: 1 }],
+    waitForLeaders: false,
+  })
+  const hasLeaders = async () => {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    return topics[0].partitions.every(({ leader }) => leader >= 0)
+  }
+  await until(() => hasLeaders().catch(() => false), { what: `leaders of ${topic}` })
 }
