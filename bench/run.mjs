@@ -28,9 +28,13 @@ await runMain(async () => {
   try {
     const outfit = { broker, floor }
     if (broker) await warmUp(outfit, options)
-    const runs = await runAll(contests, outfit, options)
-    const record = { machine, options, runs }
-    if (options.json) await writeFile(options.json, `${JSON.stringify(record, null, 1)}\n`)
+    const runs = []
+    for (let round = 1; round <= options.rounds; round++) {
+      await runRound(round, contests, outfit, runs)
+      // A later round may be interrupted.
+      const record = { machine, options, runs }
+      if (options.json) await writeFile(options.json, `${JSON.stringify(record, null, 1)}\n`)
+    }
     console.log(`\n${report(runs)}`)
     const failed = runs.filter(({ error }) => error)
     if (failed.length > 0) throw new StepFailed(`${failed.length} of ${runs.length} runs failed`)
@@ -58,27 +62,27 @@ async function warmUp(outfit, options) {
   await hold(work, 'librdkafka', {}, outfit)
 }
 
-async function runAll(contests, outfit, { rounds }) {
-  const runs = []
-  for (let round = 1; round <= rounds; round++) {
-    for (const contest of rotated(contests, round)) {
-      const { work, contender, runtime } = contest
-      const run = { round, node: runtime.major, workload: work.name, contender }
-      run.startedAt = new Date().toISOString()
-      run.loadAverage = os.loadavg()[0]
-      try {
-        Object.assign(run, await hold(work, contender, runtime, outfit))
-        if (work.name === 'load') run.packageBytes = await packageSize(contender, runtime)
-      } catch (error) {
-        run.error = error.message
-      }
-      runs.push(run)
-      console.log(
-        `round ${round}/${rounds}, Node.js ${run.node}, ${run.workload}, ${contender}: ${headline(run)}`
-      )
+async function runRound(round, contests, outfit, runs) {
+  for (const { work, contender, runtime } of rotated(contests, round)) {
+    const run = {
+      round,
+      node: runtime.major,
+      workload: work.name,
+      contender,
+      startedAt: new Date().toISOString(),
+      loadAverage: os.loadavg()[0],
     }
+    try {
+      Object.assign(run, await hold(work, contender, runtime, outfit))
+      if (work.name === 'load') run.packageBytes = await packageSize(contender, runtime)
+    } catch (error) {
+      run.error = error.message
+    }
+    runs.push(run)
+    console.log(
+      `round ${round}, Node.js ${run.node}, ${run.workload}, ${contender}: ${headline(run)}`
+    )
   }
-  return runs
 }
 
 /** No contender is always the first of its workload, or always behind the same other one. */
