@@ -50,7 +50,11 @@ async function installNode(major, version) {
  * header files beside it if they are there (otherwise node-gyp downloads them).
  */
 async function withNode(node) {
-  const env = { PATH: `${path.dirname(node)}${path.delimiter}${process.env.PATH}` }
+  const env = {
+    PATH: `${path.dirname(node)}${path.delimiter}${process.env.PATH}`,
+    // node-rdkafka's makefile fails when it is run in parallel.
+    JOBS: '1',
+  }
   const prefix = path.dirname(path.dirname(await realpath(node)))
   if (await exists(path.join(prefix, 'include', 'node', 'node.h'))) env.npm_config_nodedir = prefix
   return env
