@@ -124,7 +124,7 @@ test('a directory that can not be made: tried again, logged, counted, discarded'
     unaccountedCnt: 0,
   })
   expect(filePublisher.errorCnt).toBeGreaterThanOrEqual(3)
-  expect(filePublisher.lastError).toMatch(/cannot create .*Not a directory/)
+  expect(filePublisher.lastError).toMatch(/cannot use .*Not a directory/)
   await until(() =>
     publisher.lines.some(
       ({ level, text }) => level === 'ERROR' && text.includes('messages discarded')

@@ -1,4 +1,5 @@
-// Default options throughout, but for where to connect: it is their promise that is tested.
+// Default options throughout, but for where to connect and for replay, which would take the files
+// away that these tests read: it is the defaults' promise that is tested.
 
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')
@@ -109,7 +110,11 @@ async function expectKept(publisher, topic, { load, watch }) {
 
 test('a broker that stands still: messages are in a file within 5 s, and Kafka is found again', async () => {
   await kafka.createTopic('stopped', { partitions: 3 })
-  const publisher = makePublisher({ connectionString: kafka.bootstrap, defaultTopic: 'stopped' })
+  const publisher = makePublisher({
+    connectionString: kafka.bootstrap,
+    defaultTopic: 'stopped',
+    fallback: { replay: false },
+  })
   const result = await underLoad(
     publisher,
     () => kafka.pause(),
@@ -130,6 +135,7 @@ describe('a network that swallows packets', () => {
       connectionString: kafka.bootstrap,
       defaultTopic,
       brokerRedirection: { [kafka.bootstrap]: proxy.address },
+      fallback: { replay: false },
     })
 
   test('under load: messages are in a file within 5 s, and Kafka is found again', async () => {

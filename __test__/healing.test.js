@@ -94,7 +94,11 @@ test("a topic's messages that its replicas do not take go to file, other topics 
 test('with one broker of three hung, its messages are in file within 5 s, and the others flow', async () => {
   cluster.createTopic('t', { partitions: 3 })
   for (const partition of [0, 1, 2]) cluster.setPartitionLeader('t', partition, partition + 1)
-  const publisher = makePublisher({ connectionString: cluster.connectionString, defaultTopic: 't' })
+  const publisher = makePublisher({
+    connectionString: cluster.connectionString,
+    defaultTopic: 't',
+    fallback: { replay: false },
+  })
   await publisher.init()
   for (let i = 0; i < 300; i++) publisher.queue(`k${i}`, { i })
   await until(() => publisher.getStatistics().sentCnt === 300)
@@ -131,7 +135,7 @@ test('with one broker of three hung, its messages are in file within 5 s, and th
   expect(publisher.getStatistics()).toMatchObject({ unaccountedCnt: 0, discardedCnt: { total: 0 } })
 })
 
-test('all brokers down and up again: to file, and back', async () => {
+test('all brokers down and up again: to file, and back, and from file to Kafka', async () => {
   cluster.createTopic('t', { partitions: 4 })
   const publisher = make({
     defaultTopic: 't',
@@ -149,8 +153,16 @@ test('all brokers down and up again: to file, and back', async () => {
   cluster.brokerUp()
   await untilState(publisher, 'publishing')
   queueNumbers(publisher, 't', 300, 400)
-  await until(() => publisher.getStatistics().sentCnt === 200)
-  expect(publisher.getStatistics()).toMatchObject({ stateChangeCnt: 4, unaccountedCnt: 0 })
+  await until(() => publisher.getStatistics().sentCnt === 400)
+  expect(new Set(await numbers('t'))).toEqual(new Set(range(0, 400)))
+  await until(() => publisher.getStatistics().fallback.files === 0)
+  expect(readFallback(publisher.directory)).toEqual([])
+  expect(publisher.getStatistics()).toMatchObject({
+    stateChangeCnt: 4,
+    fallback: { messages: 0 },
+    replay: { replayedCnt: 200 },
+    unaccountedCnt: 0,
+  })
 })
 
 test('without init() messages are published as well', async () => {

@@ -59,6 +59,8 @@ describe.each([
     publisher = makePublisher({
       connectionString: kafka.bootstrap,
       defaultTopic: topic,
+      // What is in the files is what is tested here.
+      fallback: { replay: false },
       ...options,
     })
     load = startLoad(publisher)
@@ -182,6 +184,7 @@ describe('a second outage, soon after the first', () => {
       ...SOON,
       // The broker is back some time before it gives a producer its id.
       retries: undefined,
+      fallback: { replay: false },
     })
     await publisher.init()
     const outage = async (message) => {

@@ -7,11 +7,11 @@ afterEach(endPublishers)
 
 /** The two sides of the conservation law. */
 function law(statistics) {
-  const { queueCnt, discardedCnt, recoveredCnt, carriedCnt, curQueuedCnt, fallback, sentCnt } =
-    statistics
+  const { queueCnt, discardedCnt, recoveredCnt, carriedCnt } = statistics
+  const { curQueuedCnt, fallback, sentCnt, replay } = statistics
   return {
     came: queueCnt + discardedCnt.noTopic + recoveredCnt + carriedCnt,
-    isAt: curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total,
+    isAt: curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total + replay.rejectedCnt,
   }
 }
 

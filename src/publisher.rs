@@ -23,7 +23,7 @@ use crate::logging::{self, Stderr};
 use crate::message::Topics;
 use crate::options::{Config, Redirection};
 use crate::report;
-use crate::statistics::Statistics;
+use crate::statistics::{ReplayGauges, ReplayState, Statistics};
 use crate::worker::{Command, Parts, Settle, Shared, Worker};
 
 /// Publishes to Kafka in the background, and to a file while Kafka is away.
@@ -75,6 +75,12 @@ impl KafkaPublisher {
         let log = logging::dispatcher(config.log_level, sink);
 
         let statistics = Arc::new(Statistics::default());
+        if config.fallback.replay.enabled {
+            statistics.set_replay(ReplayGauges {
+                state: ReplayState::Idle,
+                ..ReplayGauges::default()
+            });
+        }
         let inbox = Arc::new(Inbox::new(
             Limits::new(config.max_buffered_bytes).gathering(config.gathering),
             Arc::clone(&statistics),

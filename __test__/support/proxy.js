@@ -1,4 +1,4 @@
-// A TCP proxy in front of a broker that can play a network which swallows packets.
+// A TCP proxy in front of a broker that can play a network which swallows packets, or is cut.
 
 const net = require('node:net')
 const { once } = require('node:events')
@@ -7,6 +7,7 @@ class TcpProxy {
   #server
   #sockets = new Set()
   #swallowing = false
+  #cut = false
   /** How many connections it has taken. */
   connections = 0
 
@@ -26,6 +27,10 @@ class TcpProxy {
   #join(client, connect) {
     this.connections += 1
     this.#keep(client)
+    if (this.#cut) {
+      client.destroy()
+      return
+    }
     // Connections made meanwhile are accepted, and never hear a word.
     if (this.#swallowing) return
     const broker = connect()
@@ -55,9 +60,16 @@ class TcpProxy {
     this.#swallowing = true
   }
 
+  /** All connections are lost, and new ones, too, as soon as they are made. */
+  cut() {
+    this.#cut = true
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
   /** New connections get through again; those from before are lost. */
   recover() {
     this.#swallowing = false
+    this.#cut = false
     for (const socket of this.#sockets) socket.destroy()
   }
 

@@ -49,6 +49,9 @@ const ORDERING: [&str; 8] = [
 
 /// Long enough to fill batches from what is read at once.
 const REPLAY_LINGER_MS: &str = "5";
+/// Messages from files are safe there and need not time out with the retry window, after which those
+/// that were younger would overtake them. A topic that does not answer holds the others up so long.
+const REPLAY_TIMEOUT_MS: u64 = 10_000;
 
 pub fn client(
     config: &KafkaConfig,
@@ -90,6 +93,15 @@ pub fn client(
     }
     if matches!(tuning, Tuning::Replay | Tuning::ReplayPlain) {
         set(conf, "linger.ms", REPLAY_LINGER_MS)?;
+        let timeout = config
+            .properties
+            .iter()
+            .rev()
+            .find(|(name, _)| name == "message.timeout.ms")
+            .and_then(|(_, ms)| ms.parse::<u64>().ok());
+        if timeout.is_some_and(|ms| (1..REPLAY_TIMEOUT_MS).contains(&ms)) {
+            set(conf, "message.timeout.ms", &REPLAY_TIMEOUT_MS.to_string())?;
+        }
     }
     let oauth = config.properties.iter().any(|(name, value)| {
         matches!(name.as_str(), "sasl.mechanisms" | "sasl.mechanism")

@@ -240,11 +240,16 @@ impl Worker {
         }
         let until_probe = self.probing.next_in();
         let seals = self.state == State::Publishing && self.writer.unsealed_since().is_some();
-        if idle && !seals {
-            until_probe.min(TICK * 25)
-        } else {
-            until_probe.min(TICK / 4)
-        }
+        let replay_waits = self
+            .replay
+            .as_ref()
+            .is_some_and(Replaying::waits_for_topics);
+        let longest = match (idle && !seals, replay_waits) {
+            (false, _) => TICK / 4,
+            (true, true) => TICK,
+            (true, false) => TICK * 25,
+        };
+        until_probe.min(longest)
     }
 
     /// Returns whether anything was done.

@@ -115,10 +115,12 @@ impl Worker {
         // Else it is one topic's trouble: librdkafka times its messages out.
     }
 
+    /// How long Kafka has owed an answer, for a live message or for those from files.
     fn oldest_age(&self, now: Instant) -> Duration {
-        self.in_flight
-            .oldest()
-            .map_or(Duration::ZERO, |oldest| now.duration_since(oldest))
+        let oldest = self.in_flight.oldest();
+        let live = oldest.map_or(Duration::ZERO, |oldest| now.duration_since(oldest));
+        let replay = self.replay.as_ref().map(|replay| replay.silence(now));
+        live.max(replay.unwrap_or_default())
     }
 
     /// Whether Kafka gave an answer so lately that it is not the cluster that is away.

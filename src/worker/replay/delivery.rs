@@ -120,7 +120,10 @@ impl Worker {
             .get_mut(&topic)
             .map(|left| *left -= 1)
             .is_some()
-            || is_large;
+            || is_large
+            // Other files wait for its outcome, and nothing of its topic can overtake it: it may time
+            // out with the retry window.
+            || way == Way::Trial;
         replay.alone.retain(|_, left| *left > 0);
         let producer = if alone {
             self.solo()
@@ -140,6 +143,9 @@ impl Worker {
                     self.circuits.begin_trial(topic, sequence);
                 }
                 if let Some(replay) = &mut self.replay {
+                    if replay.on_its_way.is_zero() {
+                        replay.last_report = now;
+                    }
                     replay.on_its_way.add(size);
                 }
                 true
@@ -217,12 +223,14 @@ impl Worker {
             }
             self.replay_was_answered(*sequence);
         }
+        if sequences.is_empty() {
+            return;
+        }
         if let Some(replay) = &mut self.replay {
             replay.on_its_way.subtract(amount);
+            replay.last_report = Instant::now();
         }
-        if !sequences.is_empty() {
-            self.probing.succeeded();
-        }
+        self.probing.succeeded();
     }
 
     /// A message from a file that was not delivered. `alone`: it was no part of a batch.
@@ -230,6 +238,7 @@ impl Worker {
         let amount = returned.amount();
         if let Some(replay) = &mut self.replay {
             replay.on_its_way.subtract(amount);
+            replay.last_report = Instant::now();
         }
         let alone = alone || amount.bytes > self.config.kafka.batch_size;
         let id = returned.sequence & !REPLAYED;

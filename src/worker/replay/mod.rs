@@ -53,6 +53,8 @@ pub(super) struct Replaying {
     /// The number of the first message of the batch that is with the partitioner.
     at_partitioner: Option<u64>,
     on_its_way: Amount,
+    /// When a report came, or the first message was handed over after all had been reported.
+    last_report: Instant,
     verdicts: Verdicts,
     /// Topics whose messages the replayer holds back.
     halted: HashSet<TopicId>,
@@ -75,6 +77,7 @@ impl Replaying {
             waiting: VecDeque::new(),
             at_partitioner: None,
             on_its_way: Amount::default(),
+            last_report: Instant::now(),
             verdicts: Verdicts::default(),
             halted: HashSet::new(),
             suspects: Vec::new(),
@@ -86,6 +89,19 @@ impl Replaying {
 
     pub(super) fn is_idle(&self) -> bool {
         self.on_its_way.is_zero() && self.waiting.is_empty()
+    }
+
+    /// How long nothing has been heard of what is on its way.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        if self.on_its_way.is_zero() {
+            return Duration::ZERO;
+        }
+        now.duration_since(self.last_report)
+    }
+
+    /// Whether it has to be looked at which topics' trouble may be over.
+    pub(super) fn waits_for_topics(&self) -> bool {
+        self.permission == Permission::Flow && !self.halted.is_empty()
     }
 
     pub(super) fn take_suspects(&mut self) -> Vec<(TopicId, RDKafkaErrorCode)> {
