@@ -187,7 +187,10 @@ test('the disk is unmounted and mounted again: what went with it is counted, the
   await mount()
   await remote.queue(200, 300)
   await written(300)
-  expect(numbersOf(await readFiles(remote, directory))).toEqual([...range(0, 100), ...range(200, 300)])
+  expect(numbersOf(await readFiles(remote, directory))).toEqual([
+    ...range(0, 100),
+    ...range(200, 300),
+  ])
   // Whoever comes next finds what came back with the disk.
   const found = await remote.run(async ({ publisher, require, addon }, from) => {
     await publisher.end()
@@ -215,7 +218,11 @@ test('the directory becomes read-only: no new file, until it may be made', async
   const directory = makeDirectory()
   const prefix = modesPrefix()
   const faults = prefix ? undefined : new Faults(directory)
-  const remote = await start(directory, { segmentBytes: 4000 }, { prefix: prefix ?? [], env: faults?.env })
+  const remote = await start(
+    directory,
+    { segmentBytes: 4000 },
+    { prefix: prefix ?? [], env: faults?.env }
+  )
   await remote.queue(0, 100)
   await untilOnDisk(remote, 100)
   if (prefix) fs.chmodSync(directory, 0o500)

