@@ -144,7 +144,7 @@ impl Backlog {
     fn adopt(&mut self, listing: Listing) {
         for path in listing.progress {
             // Its file was removed, and then the process died.
-            if !path.with_extension("").exists() {
+            if !names::segment_of_progress(&path).exists() {
                 let _ = fs::remove_file(&path);
             }
         }
@@ -269,6 +269,9 @@ impl Backlog {
             return;
         };
         let path = segment.path.clone();
+        if let Err(error) = segment.sync_rejects() {
+            return self.failed(id, "has lines that cannot be kept apart", &error);
+        }
         match segment.grow(&topics) {
             Ok((_, 0)) => {}
             Ok((messages, bytes)) => {
@@ -297,7 +300,7 @@ impl Backlog {
         };
         let segment = self.segments.remove(index);
         self.lost(&segment.path, segment.messages);
-        let _ = fs::remove_file(names::progress(&segment.path));
+        segment.remove_progress();
         self.statistics.subtract_backlog(1, segment.length);
         if segment.instance == self.instance.uuid {
             self.instance.removed();

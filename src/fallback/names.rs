@@ -38,6 +38,16 @@ pub fn progress(segment: &Path) -> PathBuf {
     with_suffix(segment, ".progress")
 }
 
+/// The segment that a progress file is beside.
+pub fn segment_of_progress(progress: &Path) -> PathBuf {
+    let path = progress.with_extension("");
+    if progress.extension().is_some_and(|end| end == "new") {
+        path.with_extension("")
+    } else {
+        path
+    }
+}
+
 pub fn rejected(segment: &Path) -> PathBuf {
     with_suffix(segment, ".rejected")
 }
@@ -74,7 +84,7 @@ pub fn kind(name: &str) -> FileKind {
     };
     match (number.parse(), suffix) {
         (Ok(sequence), "") => FileKind::Segment { instance, sequence },
-        (Ok(_), ".progress") => FileKind::Progress,
+        (Ok(_), ".progress" | ".progress.new") => FileKind::Progress,
         (Ok(_), ".rejected") => FileKind::Rejected,
         _ => FileKind::Other,
     }
@@ -106,7 +116,11 @@ mod tests {
                 sequence: 7
             }
         );
-        assert_eq!(kind(&name(&progress(&path))), FileKind::Progress);
+        let making = with_suffix(&progress(&path), ".new");
+        for beside in [&progress(&path), &making] {
+            assert_eq!(kind(&name(beside)), FileKind::Progress);
+            assert_eq!(segment_of_progress(beside), path);
+        }
         assert_eq!(kind(&name(&rejected(&path))), FileKind::Rejected);
         assert_eq!(
             kind(&name(&lock(Path::new("d"), instance))),
