@@ -35,9 +35,9 @@ const OPTIONS = {
 /** What a process finds in its time, and what it queues. */
 const LIVES = {
   // It fills files.
-  away: { perTick: [40, 120], retries: { attempts: 1, delay: { min: 20, max: 20 } } },
+  away: { perTick: [100, 250], retries: { attempts: 1, delay: { min: 20, max: 20 } } },
   // It replays them, while it queues some more.
-  there: { perTick: [0, 10] },
+  there: { perTick: [1, 10] },
   // First the one, then the other.
   back: { perTick: [20, 60], retries: { attempts: 2, delay: { min: 100, max: 100 } } },
 }
@@ -125,15 +125,21 @@ function optionsFor(life, directory) {
   return {
     ...OPTIONS,
     retries: LIVES[life].retries,
+    // A producer that is not idempotent begins half a second sooner.
+    requiredAcks: random.pick([-1, 1]),
     connectionString: life === 'away' ? NOWHERE : proxy.address,
     fallback: {
       directory,
       fsync: random.pick(['never', 'interval', 'always']),
       segmentBytes: random.pick([1000, 20_000, 20_000, 50_000]),
-      replay: random.pick([true, true, { maxMessagesPerSecond: 4000 }]),
+      replay: random.pick([true, { maxMessagesPerSecond: random.between(1000, 10_000) }]),
     },
   }
 }
+
+const hasNone = ({ state, replay }) => state === 'publishing' && replay.files === 0
+const hasBegun = (counts) => counts.replay.inFlightCnt > 0 || hasNone(counts)
+const hasReplayed = (counts) => counts.replay.replayedCnt > 0 || hasNone(counts)
 
 /** One process, from its start to its violent end. */
 async function live(number, directory) {
@@ -147,8 +153,10 @@ async function live(number, directory) {
     await moment(directory, { afterMs: random.between(200, 500) })
     proxy.recover()
   }
+  // Or it is still looking for Kafka.
+  if (life !== 'away') await child.until(random.pick([hasBegun, hasReplayed, () => true]), 'work')
   await moment(directory, {
-    afterMs: random.between(0, life === 'away' ? 400 : 700),
+    afterMs: random.between(0, random.pick([50, 400])),
     ending: random.pick(['.log', '.progress', '.lock', 'never']),
     nth: random.between(1, 12),
   })
@@ -260,6 +268,7 @@ test('the kills came while files were written, sealed, replayed and deleted', ()
     torn: observer.torn.length,
     partly: kills.filter(({ partly }) => partly > 0).length,
     severalFiles: kills.filter(({ files }) => files > 2).length,
+    inFlight: kills.filter(({ child }) => child.statistics?.replay.inFlightCnt > 0).length,
     noFiles: kills.filter(({ files }) => files === 0).length,
   }
   process.stderr.write(`kill.test.js: ${JSON.stringify(shape)}\n`)

@@ -3,7 +3,7 @@
 const { KafkaPublisher } = require('../..')
 const { keyOf, messageOf } = require('./numbered')
 
-const TELL_EVERY = 20
+const TELL_EVERY = 10
 
 const { name, options, load } = JSON.parse(process.argv[2])
 
