@@ -30,6 +30,7 @@ const tell = (what) => process.send({ what, statistics: publisher.getStatistics(
 process.on('message', async ({ command, count }) => {
   if (command === 'queue') queue(count)
   if (command === 'end') {
+    stop()
     await publisher.end()
     tell('ended')
     process.disconnect()
@@ -38,6 +39,11 @@ process.on('message', async ({ command, count }) => {
 
 queue(load.first)
 tell('started')
-const timers = [setInterval(tell, TELL_EVERY, 'going on')]
-if (load.perTick > 0) timers.push(setInterval(queue, 10, load.perTick))
-process.once('disconnect', () => timers.forEach(clearInterval))
+const timer = load.perTick > 0 ? setInterval(queue, 10, load.perTick) : null
+const teller = setInterval(tell, TELL_EVERY, 'going on')
+
+function stop() {
+  clearInterval(timer)
+  clearInterval(teller)
+}
+process.once('disconnect', stop)
