@@ -1,5 +1,5 @@
-// `npm run demo`: publishes a steady load, through an outage of all brokers, and then proves where
-// each message is. Exits with 1 if one is unaccounted for.
+// `npm run demo`: publishes a steady load, through an outage of all brokers and the replay after it,
+// and then proves that each message is in the topic. Exits with 1 if one is not accounted for.
 
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -16,6 +16,7 @@ import { findMessages, table } from './demo/proof.mjs'
 
 const CALM = 5000
 const CONNECT_LIMIT = 15_000
+const REPLAY_LIMIT = 60_000
 const INTERRUPTED = 130
 
 // The window before messages go to file is the default. What follows is quicker than the defaults
@@ -79,7 +80,7 @@ ${ABOUT_OPTIONS}\n`)
   const lost = found && Math.max(0, found.missing - statistics.discardedCnt.total)
   console.log(`\n${table({ load, statistics, found, lost })}\n`)
   const proved = lost === 0 && statistics.unaccountedCnt === 0
-  await conclude({ proved, found, directory, inFile: statistics.filePublisher.mesgCnt })
+  await conclude({ proved, found, directory, inFile: statistics.fallback.messages })
   if (!proved || failure) process.exitCode = 1
   if (failure) console.log(failure.message)
   if (signal.aborted) process.exitCode = INTERRUPTED
@@ -98,12 +99,13 @@ function interruption() {
 }
 
 /** What the display shows of the statistics. */
-function sample({ state, queueCnt, sentCnt, fallback, curQueuedCnt }) {
+function sample({ state, queueCnt, sentCnt, fallback, replay, curQueuedCnt }) {
   return {
     state,
     queued: queueCnt,
     delivered: sentCnt,
     'in file': fallback.messages,
+    replayed: replay.replayedCnt,
     'in memory': curQueuedCnt,
   }
 }
@@ -113,22 +115,24 @@ async function story(publisher, cluster, display, signal) {
   const pause = (ms) => delay(ms, undefined, { signal })
   const step = (...args) => display.step(...args)
   const ask = (...args) => display.ask(...args)
-  const untilState = async (state, limit = Infinity) => {
+  const until = async (isSo, what, limit = Infinity) => {
     const deadline = performance.now() + limit
-    while (publisher.getStatistics().state !== state) {
+    while (!isSo(publisher.getStatistics())) {
       if (performance.now() > deadline)
-        throw new Error(`the publisher was not '${state}' within ${limit / 1000} s`)
+        throw new Error(`the publisher was not ${what} within ${limit / 1000} s`)
       await pause(50)
     }
   }
+  const untilState = (state, limit) => until((now) => now.state === state, `'${state}'`, limit)
   try {
     step('connecting')
     await untilState('publishing', CONNECT_LIMIT)
     step('publishing', CALM)
     await pause(CALM)
     await cluster.outage({ step, ask, pause, untilState })
-    step('publishing again', CALM)
+    step('publishing again; the files are replayed meanwhile', CALM)
     await pause(CALM)
+    await until(({ fallback }) => fallback.messages === 0, 'through with its files', REPLAY_LIMIT)
   } catch (error) {
     if (!signal.aborted) return error
     step('interrupted; once more ends at once')
@@ -140,7 +144,7 @@ async function conclude({ proved, found, directory, inFile }) {
   else if (found) console.log('MESSAGES ARE UNACCOUNTED FOR.')
   else console.log('The topic could not be read back, so nothing is proved.')
   if (inFile > 0) {
-    console.log('Messages in files stay there: this version does not replay them into Kafka.')
+    console.log('Messages in files are replayed by the next publisher with this directory.')
   }
   if (proved) await rm(directory, { recursive: true, force: true })
   console.log(`${directory} is ${proved ? 'removed' : 'kept'}.`)

@@ -112,6 +112,22 @@ export interface KafkaPublisherOptions {
     directoryMode?: number
     /** Mode of the files. Default 0o600. */
     fileMode?: number
+    /**
+     * Most bytes of all fallback files in the directory. At the cap the newest messages are discarded,
+     * logged and counted as `discardedCnt.fallbackFull`. No cap by default.
+     */
+    maxBytes?: number
+    /** Whether and how fallback files are published again when Kafka is there. Default `true`. */
+    replay?:
+      | boolean
+      | {
+          /** Default `true`. */
+          enabled?: boolean
+          /** Most messages from files per second. No limit by default. */
+          maxMessagesPerSecond?: number
+          /** What becomes of a file that was replayed: `'archive'` moves it to `archive/`. Default `'delete'`. */
+          keep?: 'delete' | 'archive'
+        }
   }
   /**
    * The key on the wire: `'json'` is `JSON.stringify(key)`, as 0.1.x has it, quotes included; `'raw'`
@@ -192,7 +208,7 @@ export interface Logger {
 /**
  * All counts of a publisher, at one moment. At any moment
  * `queueCnt + discardedCnt.noTopic + recoveredCnt + carriedCnt` is
- * `curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total`.
+ * `curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total + replay.rejectedCnt`.
  */
 export interface KafkaPublisherStatistics {
   /** Calls of `queue()` with a topic. */
@@ -250,7 +266,9 @@ export interface KafkaPublisherStatistics {
     bufferFull: number
     /** The fallback file could not be written. */
     fallbackFailed: number
-    /** The fallback file was removed while it was being written. */
+    /** The fallback directory had reached `fallback.maxBytes`. */
+    fallbackFull: number
+    /** The fallback file was removed by somebody else. */
     fileRemoved: number
     /** All of them. */
     total: number
@@ -269,7 +287,7 @@ export interface KafkaPublisherStatistics {
   inFlightBytes: number
   /** From handing a message to librdkafka to its acknowledgement, in milliseconds. */
   ackLatency: { count: number; p50: number; p99: number; max: number }
-  /** What this publisher has written to fallback files. Files that somebody removes stay counted. */
+  /** Fallback files of this publisher, and those that it has taken over. */
   fallback: {
     /** Absolute path of the directory. */
     directory: string
@@ -278,6 +296,32 @@ export interface KafkaPublisherStatistics {
     bytes: number
     /** Messages on their way to the file; counted in `curQueuedCnt`. */
     pendingCnt: number
+  }
+  /** The way of fallback files back to Kafka. */
+  replay: {
+    /**
+     * `'off'` by option; `'idle'`: there are no files; `'waiting'`: for Kafka, for a topic in trouble or
+     * for a disk in trouble; `'replaying'`.
+     */
+    state: 'off' | 'idle' | 'waiting' | 'replaying'
+    /** Files that wait to be replayed: all but the one that is being written. */
+    files: number
+    /** Bytes of them that are left. */
+    bytes: number
+    /** Messages in them that are left. */
+    messages: number
+    /** Messages from files that Kafka has acknowledged; `sentCnt` counts them, too. */
+    replayedCnt: number
+    /** Lines that are no message, and messages refused for good: kept in `.rejected` files. */
+    rejectedCnt: number
+    /** Messages from files that are handed to librdkafka; still counted in `fallback.messages`. */
+    inFlightCnt: number
+    /** When the oldest message in them was queued, as `Date.prototype.toUTCString` writes it. */
+    oldestTs?: string
+    /** Name of the file that is being replayed. */
+    file?: string
+    /** How long the rest will take at the rate of the last seconds, in milliseconds; an estimate. */
+    timeLeftMs?: number
   }
   /** What the counts do not account for: always 0, or there is a bug. */
   unaccountedCnt: number

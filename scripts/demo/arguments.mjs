@@ -8,8 +8,8 @@ const USAGE = 2
 
 export const HELP = `npm run demo [-- OPTION...]
 
-Publishes ${Load.perSecond} messages a second, goes through an outage of all brokers, and shows where each
-message has ended up. Without options against an embedded cluster, which takes about 20 s.
+Publishes ${Load.perSecond} messages a second, goes through an outage of all brokers and the replay of what
+was written to file, and shows where each message has ended up. Without options against an embedded cluster, which takes about 20 s.
 
   --broker HOST:PORT[,...]  against this cluster instead (plain TCP, without a login); you are told
                             when to stop and to start it

@@ -19,6 +19,7 @@ const BARS = [
   ['queued', 'cyan'],
   ['delivered', 'green'],
   ['in file', 'red'],
+  ['replayed', 'green'],
   ['in memory', 'yellow'],
 ]
 const LEVELS = { ERROR: 'red', WARN: 'yellow' }

@@ -42,12 +42,14 @@ function idOf(run, count, key, value) {
 
 /** The table at the end. `found` is what `findMessages` has found, or null if it could not look. */
 export function table({ load, statistics, found, lost }) {
-  const { queueCnt, sentCnt, filePublisher, discardedCnt } = statistics
+  const { queueCnt, sentCnt, filePublisher, fallback, replay, discardedCnt } = statistics
   const rows = [
     ['', 'publisher', 'read back', ''],
     ['queued', queueCnt, load.count, 'calls of queue()'],
     ['delivered', sentCnt, found?.inTopic, 'in the topic, as kafkajs reads it'],
-    ['written to file', filePublisher.mesgCnt, found?.inFile, 'lines of the fallback files'],
+    ['written to file', filePublisher.mesgCnt, '', 'during the outage'],
+    ['replayed', replay.replayedCnt, '', 'from file into the topic; counted as delivered, too'],
+    ['still in file', fallback.messages, found?.inFile, 'lines of the fallback files'],
     ['discarded', discardedCnt.total, '', 'refused, with a reason in the log'],
     ['duplicates', '', found?.extra, found ? `${number(found.inBoth)} in both topic and file` : ''],
     ['lost', statistics.unaccountedCnt, lost, 'neither in the topic nor in a file'],

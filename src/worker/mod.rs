@@ -103,6 +103,8 @@ pub struct Worker {
     returned: Vec<Returned>,
     /// Purging, until all is handed back or this is over.
     purging: Option<Purge>,
+    /// When a live message was last handed to librdkafka.
+    last_live: Option<Instant>,
     /// When Kafka last gave any answer.
     last_answer: Option<Instant>,
     last_rebuild: Option<Instant>,
@@ -146,6 +148,7 @@ impl Worker {
             held_back: VecDeque::new(),
             returned: Vec::new(),
             purging: None,
+            last_live: None,
             last_answer: None,
             last_rebuild: None,
             ending: None,
@@ -228,7 +231,8 @@ impl Worker {
             return NAP * 5;
         }
         let until_probe = self.probing.next_in();
-        if idle && self.writer.unsealed_since().is_none() {
+        let seals = self.state == State::Publishing && self.writer.unsealed_since().is_some();
+        if idle && !seals {
             until_probe.min(TICK * 25)
         } else {
             until_probe.min(TICK / 4)

@@ -150,6 +150,9 @@ impl Worker {
                 }
             }
         }
+        if !sent.is_zero() {
+            self.last_live = Some(now);
+        }
         self.shared
             .statistics
             .transfer(Place::Worker, Place::Flight, sent);

@@ -1,7 +1,7 @@
 //! From the replayer to librdkafka, and what came back.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{error, warn};
@@ -12,6 +12,11 @@ use super::super::reports::{Collected, Returned};
 use super::{Numbered, REPLAYED};
 use crate::kafka::{Outcome, Producer, Tuning, classify, describe};
 use crate::message::{Amount, Batch, Record, TopicId, now_ms};
+
+/// The part of the replay's share that is used while live messages are about.
+const SHARE_BESIDE_LIVE: u64 = 16;
+/// How long after a live message that is so.
+const LIVE_MEMORY: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Hands messages to librdkafka while live ones leave room.
@@ -42,7 +47,10 @@ impl Worker {
             }
             let (now, now_ms) = (Instant::now(), now_ms());
             while let Some((record, key, value)) = numbered.batch.peek() {
-                if !self.produce_replayed(numbered.next_id, *record, key, value, now, now_ms) {
+                let has_room = self.replay_has_room();
+                if !has_room
+                    || !self.produce_replayed(numbered.next_id, *record, key, value, now, now_ms)
+                {
                     if let Some(replay) = &mut self.replay {
                         replay.waiting.push_front(numbered);
                     }
@@ -59,6 +67,23 @@ impl Worker {
         self.held_back.is_empty()
             && self.purging.is_none()
             && self.shared.inbox.held().cost() <= self.shared.inbox.limits().low
+            && self.replay_has_room()
+    }
+
+    /// Beside live messages, little is on its way at once: they would wait behind it at the broker.
+    fn replay_has_room(&self) -> bool {
+        let share = self.shared.inbox.limits().replay;
+        let is_live = self
+            .last_live
+            .is_some_and(|last| last.elapsed() < LIVE_MEMORY);
+        let room = if is_live {
+            share / SHARE_BESIDE_LIVE
+        } else {
+            share
+        };
+        self.replay
+            .as_ref()
+            .is_some_and(|replay| replay.on_its_way.cost() < room)
     }
 
     /// Returns `false` when librdkafka has no room.
