@@ -36,8 +36,8 @@ const OPTIONS = {
 const LIVES = {
   // It fills files.
   away: { perTick: [100, 250], retries: { attempts: 1, delay: { min: 20, max: 20 } } },
-  // It replays them, while it queues some more.
-  there: { perTick: [1, 10] },
+  // It replays them, half of the time beside live messages, which leave it little room.
+  there: { perTick: [-5, 5] },
   // First the one, then the other.
   back: { perTick: [20, 60], retries: { attempts: 2, delay: { min: 100, max: 100 } } },
 }
@@ -144,9 +144,9 @@ const hasReplayed = (counts) => counts.replay.replayedCnt > 0 || hasNone(counts)
 /** One process, from its start to its violent end. */
 async function live(number, directory) {
   const life = number % 3 === 0 ? 'away' : random.pick(['away', 'there', 'there', 'back'])
-  const perTick = random.between(...LIVES[life].perTick)
+  const perTick = Math.max(0, random.between(...LIVES[life].perTick))
   if (life === 'back') proxy.swallow()
-  const child = new Child(`child ${number}`, optionsFor(life, directory), { perTick })
+  const child = new Child(`child ${number}`, optionsFor(life, directory), { first: 1, perTick })
   // A few don't get as far as this.
   if (random.between(1, 10) > 1) await child.until(() => true, 'a start')
   if (life === 'back') {
