@@ -137,7 +137,7 @@ function optionsFor(life, directory) {
   }
 }
 
-const hasNone = ({ state, replay }) => state === 'publishing' && replay.files === 0
+const hasNone = ({ replay }) => replay.state === 'idle' && replay.files === 0
 const hasBegun = (counts) => counts.replay.inFlightCnt > 0 || hasNone(counts)
 const hasReplayed = (counts) => counts.replay.replayedCnt > 0 || hasNone(counts)
 
@@ -146,7 +146,7 @@ async function live(number, directory) {
   const life = number % 3 === 0 ? 'away' : random.pick(['away', 'there', 'there', 'back'])
   const perTick = Math.max(0, random.between(...LIVES[life].perTick))
   if (life === 'back') proxy.swallow()
-  const child = new Child(`child ${number}`, optionsFor(life, directory), { first: 1, perTick })
+  const child = new Child(`child ${number}`, optionsFor(life, directory), { perTick })
   // A few don't get as far as this.
   if (random.between(1, 10) > 1) await child.until(() => true, 'a start')
   if (life === 'back') {

@@ -4,6 +4,7 @@ const crypto = require('node:crypto')
 const fs = require('node:fs')
 const path = require('node:path')
 const { MockCluster } = require('../testing')
+const { makeOld } = require('./support/aging')
 const { Child, killChildren } = require('./support/children')
 const { readTopic } = require('./support/consume')
 const { keyOf, messageOf, placesById, readLines, seededRandom } = require('./support/numbered')
@@ -266,6 +267,23 @@ describe('what an ended publisher has left', () => {
     expect(fs.readdirSync(directory)).toEqual(['archive'])
     const places = await placesInTopic()
     expect([places.size, moreThanOnce(places)]).toEqual([202, []])
+  })
+
+  test('and what someone has not finished for 10 minutes is removed', async () => {
+    await leave('first', 10)
+    const names = ['lock.new', '000001.log.progress.new'].flatMap((ending) => {
+      const before = ending.startsWith('lock') ? '.' : '-'
+      return [1, 2].map(() => `fallback-${crypto.randomUUID()}${before}${ending}`)
+    })
+    const unfinished = names.map((name) => path.join(directory, name))
+    for (const file of unfinished) fs.writeFileSync(file, '')
+    const [old, fresh] = [0, 1].map((at) => unfinished.filter((_, n) => n % 2 === at))
+    old.forEach(makeOld)
+    const next = makePublisher(options())
+    await until(() => next.getStatistics().sentCnt === 10, { timeoutMs: TAKEN_OVER_MS })
+    await next.end()
+    expect(old.filter((file) => fs.existsSync(file))).toEqual([])
+    expect(fresh.filter((file) => fs.existsSync(file))).toEqual(fresh)
   })
 
   test('is left alone where replay is off', async () => {
