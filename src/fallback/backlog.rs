@@ -148,6 +148,7 @@ impl Backlog {
                 let _ = fs::remove_file(&path);
             }
         }
+        remove_unfinished(&listing.unfinished);
         let mut known: HashSet<SegmentId> = self.segments.iter().map(Segment::id).collect();
         let mut groups: Vec<(Uuid, Group)> = listing.groups.into_iter().collect();
         groups.sort_by_key(|(_, group)| group.changed);
@@ -342,6 +343,16 @@ impl Backlog {
             if !has_more {
                 lease.retire();
             }
+        }
+    }
+}
+
+/// It takes no time to make one: what has been there for long is of a process that died over it.
+fn remove_unfinished(entries: &[DirEntry]) {
+    for entry in entries {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        if modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= QUIET)) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

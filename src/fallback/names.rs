@@ -21,6 +21,8 @@ pub enum FileKind {
     Progress,
     /// Beside a segment: what of it could not be replayed.
     Rejected,
+    /// A lock or progress file before it gets its name; left there by a process that died.
+    Unfinished,
     /// Messages of 0.1.3 (`fallback.log`) or 0.1.4 (`fallback-<uuid>.log`).
     Legacy,
     Other,
@@ -73,6 +75,7 @@ pub fn kind(name: &str) -> FileKind {
     };
     match rest {
         ".lock" => return FileKind::Lock { instance },
+        ".lock.new" => return FileKind::Unfinished,
         ".log" => return FileKind::Legacy,
         _ => {}
     }
@@ -86,6 +89,7 @@ pub fn kind(name: &str) -> FileKind {
         (Ok(sequence), "") => FileKind::Segment { instance, sequence },
         (Ok(_), ".progress" | ".progress.new") => FileKind::Progress,
         (Ok(_), ".rejected") => FileKind::Rejected,
+        (Ok(_), ".progress.new") => FileKind::Unfinished,
         _ => FileKind::Other,
     }
 }
@@ -136,13 +140,18 @@ mod tests {
                 sequence: 1_234_567
             }
         );
+        let lock = lock(Path::new("d"), instance);
+        for unfinished in [&lock, &progress(&path)] {
+            let unfinished = with_suffix(unfinished, ".new");
+            assert_eq!(kind(&name(&unfinished)), FileKind::Unfinished);
+        }
         for other in [
             "orders.log",
             "fallback-",
             "fallback-x-000001.log",
             &format!("fallback-{instance}-x.log"),
             &format!("fallback-{instance}-000001.log.bak"),
-            &format!("fallback-{instance}.lock.new"),
+            &format!("fallback-{instance}.lock.bak"),
             "fallback-üüüüüüüüüüüüüüüüüüüüüü-000001.log",
         ] {
             assert_eq!(kind(other), FileKind::Other, "{other}");
