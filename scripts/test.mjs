@@ -6,6 +6,7 @@ import { readdir, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { nodeModule, root, run, runMain, StepFailed } from './command.mjs'
+import { fuzz } from './fuzz.mjs'
 import {
   buildAddon,
   cargoEnv,
@@ -32,6 +33,7 @@ async function main() {
   const biome = [nodeModule('@biomejs/biome/bin/biome'), 'ci', '--error-on-warnings', ...colors]
   await step('biome', () => run('node', [...biome, '.']))
   await step('Rust unit tests', () => cargo('test', '--locked', '--release'))
+  await step('fuzzing', fuzz)
   await step('build', buildAddon)
   await step('index.d.ts', checkTypesAreCommitted)
   await step('Kafka for the tests', fetchKafka)

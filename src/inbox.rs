@@ -9,10 +9,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use crate::message::{Amount, Batch, Reason, Record};
+use crate::options::Gathering;
 use crate::statistics::{Counts, Statistics};
 
 /// Size of a chunk's arena, in bytes. Larger messages get a chunk of their own.
@@ -51,6 +53,8 @@ pub struct Limits {
     pub high: u64,
     /// At or below this `drained()` resolves.
     pub low: u64,
+    /// So many bytes of keys and values need not wait for others to travel with; 0 if none has to.
+    pub gathered: u64,
 }
 
 impl Limits {
@@ -63,7 +67,16 @@ impl Limits {
             spill_in_purge: max_buffered_bytes / 4,
             high: max_buffered_bytes / 16,
             low: max_buffered_bytes / 32,
+            gathered: 0,
         }
+    }
+
+    /// With messages waiting for others, as `batch` says; never for so many that memory is short.
+    pub fn gathering(mut self, gathering: Option<Gathering>) -> Self {
+        if let Some(gathering) = gathering {
+            self.gathered = gathering.bytes.clamp(1, (self.low / 2).max(1));
+        }
+        self
     }
 }
 
@@ -72,6 +85,8 @@ struct State {
     full: VecDeque<Batch>,
     spare: Vec<Batch>,
     held: Amount,
+    /// When the oldest of them came in, or the last chunk was taken.
+    since: Instant,
     accepted: u64,
     closed: bool,
     worker_sleeps: bool,
@@ -94,6 +109,7 @@ impl Inbox {
                 full: VecDeque::new(),
                 spare: Vec::new(),
                 held: Amount::default(),
+                since: Instant::now(),
                 accepted: 0,
                 closed: false,
                 worker_sleeps: false,
@@ -142,6 +158,9 @@ impl Inbox {
             return Err(Reason::TooLarge);
         }
         state.current.commit(record);
+        if state.held.is_zero() {
+            state.since = Instant::now();
+        }
         state.held.add(Amount::of_one(bytes));
         state.accepted += 1;
         let wake = std::mem::take(&mut state.worker_sleeps);
@@ -149,11 +168,14 @@ impl Inbox {
         let nearly_full = held + self.statistics.waiting_cost() >= self.limits.high;
         let one = Amount::of_one(bytes).cost();
         let spills = held >= self.limits.spill && held - one < self.limits.spill;
+        let gathered = self.limits.gathered;
+        let (all, without) = (state.held.bytes, state.held.bytes - bytes as u64);
+        let is_gathered = all >= gathered && without < gathered;
         drop(state);
         if wake {
             self.wake.notify_one();
         }
-        if spills {
+        if spills || is_gathered {
             self.urgent.notify_one();
         }
         Ok(if nearly_full {
@@ -183,6 +205,7 @@ impl Inbox {
         };
         let amount = batch.remaining();
         state.held.subtract(amount);
+        state.since = Instant::now();
         self.statistics.leave_inbox(amount);
         Some(batch)
     }
@@ -229,8 +252,24 @@ impl Inbox {
         self.wake.notified().await;
     }
 
+    /// How long the oldest message has been here, if there are fewer bytes than need not wait.
+    pub fn gathering_for(&self) -> Option<Duration> {
+        let state = self.lock();
+        let waits = !state.held.is_zero() && state.held.bytes < self.limits.gathered;
+        waits.then(|| state.since.elapsed())
+    }
+
+    /// Sleeps for a while, unless woken, or until there are enough messages to go on with.
+    pub async fn gather(&self, time: Duration) {
+        tokio::select! {
+            () = self.urgent.notified() => {}
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep(time) => {}
+        }
+    }
+
     /// Sleeps for a while, whatever comes, unless the inbox fills up.
-    pub async fn nap(&self, time: std::time::Duration) {
+    pub async fn nap(&self, time: Duration) {
         tokio::select! {
             () = self.urgent.notified() => {}
             () = tokio::time::sleep(time) => {}

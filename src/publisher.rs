@@ -82,7 +82,7 @@ impl KafkaPublisher {
             });
         }
         let inbox = Arc::new(Inbox::new(
-            Limits::new(config.max_buffered_bytes),
+            Limits::new(config.max_buffered_bytes).gathering(config.gathering),
             Arc::clone(&statistics),
         ));
         let topics = Arc::new(Topics::default());

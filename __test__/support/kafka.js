@@ -30,6 +30,7 @@ class Kafka {
   #directory
   #classPath
   #env
+  #jvm
   #propertiesFile
 
   /**
@@ -38,9 +39,11 @@ class Kafka {
    *   settings; they win over the ones below
    * @param {boolean} [options.tls] a second listener that takes TLS with a client certificate only
    * @param {Record<string, string>} [options.env] added to the environment of the process
+   * @param {string[]} [options.jvm] arguments of `java`, instead of those for a short life
    */
-  static async start({ properties = {}, tls = false, env = {} } = {}) {
+  static async start({ properties = {}, tls = false, env = {}, jvm = JVM } = {}) {
     const kafka = new Kafka()
+    kafka.#jvm = jvm
     await kafka.#prepare(properties, tls, env)
     await kafka.#launch()
     return kafka
@@ -84,7 +87,7 @@ class Kafka {
     const log = fs.openSync(this.#logFile, 'a')
     const java = spawn(
       'java',
-      [...JVM, '-cp', this.#classPath, 'kafka.Kafka', this.#propertiesFile],
+      [...this.#jvm, '-cp', this.#classPath, 'kafka.Kafka', this.#propertiesFile],
       { stdio: ['ignore', log, log], env: { ...process.env, ...this.#env } }
     )
     fs.closeSync(log)

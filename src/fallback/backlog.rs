@@ -144,10 +144,11 @@ impl Backlog {
     fn adopt(&mut self, listing: Listing) {
         for path in listing.progress {
             // Its file was removed, and then the process died.
-            if !path.with_extension("").exists() {
+            if !names::segment_of_progress(&path).exists() {
                 let _ = fs::remove_file(&path);
             }
         }
+        remove_unfinished(&listing.unfinished);
         let mut known: HashSet<SegmentId> = self.segments.iter().map(Segment::id).collect();
         let mut groups: Vec<(Uuid, Group)> = listing.groups.into_iter().collect();
         groups.sort_by_key(|(_, group)| group.changed);
@@ -269,6 +270,9 @@ impl Backlog {
             return;
         };
         let path = segment.path.clone();
+        if let Err(error) = segment.sync_rejects() {
+            return self.failed(id, "has lines that cannot be kept apart", &error);
+        }
         match segment.grow(&topics) {
             Ok((_, 0)) => {}
             Ok((messages, bytes)) => {
@@ -297,7 +301,7 @@ impl Backlog {
         };
         let segment = self.segments.remove(index);
         self.lost(&segment.path, segment.messages);
-        let _ = fs::remove_file(names::progress(&segment.path));
+        segment.remove_progress();
         self.statistics.subtract_backlog(1, segment.length);
         if segment.instance == self.instance.uuid {
             self.instance.removed();
@@ -339,6 +343,16 @@ impl Backlog {
             if !has_more {
                 lease.retire();
             }
+        }
+    }
+}
+
+/// It takes no time to make one: what has been there for long is of a process that died over it.
+fn remove_unfinished(entries: &[DirEntry]) {
+    for entry in entries {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        if modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= QUIET)) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

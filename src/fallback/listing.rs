@@ -14,6 +14,8 @@ use super::names::{self, FileKind};
 pub struct Listing {
     pub groups: BTreeMap<Uuid, Group>,
     pub progress: Vec<PathBuf>,
+    /// Lock and progress files that were being made.
+    pub unfinished: Vec<DirEntry>,
     /// Files of earlier versions.
     pub legacy: Vec<DirEntry>,
 }
@@ -45,6 +47,7 @@ impl Listing {
                     listing.groups.entry(instance).or_default();
                 }
                 FileKind::Progress => listing.progress.push(entry.path()),
+                FileKind::Unfinished => listing.unfinished.push(entry),
                 FileKind::Legacy => listing.legacy.push(entry),
                 FileKind::Rejected => {}
                 FileKind::Other if names::is_daily_folder(&name) => {

@@ -47,6 +47,8 @@ mod ledger;
 mod lines;
 mod listing;
 mod meter;
+#[cfg(test)]
+mod model;
 mod names;
 mod progress;
 mod record;

@@ -21,6 +21,8 @@ pub enum FileKind {
     Progress,
     /// Beside a segment: what of it could not be replayed.
     Rejected,
+    /// A lock or progress file before it gets its name; left there by a process that died.
+    Unfinished,
     /// Messages of 0.1.3 (`fallback.log`) or 0.1.4 (`fallback-<uuid>.log`).
     Legacy,
     Other,
@@ -36,6 +38,16 @@ pub fn lock(directory: &Path, instance: Uuid) -> PathBuf {
 
 pub fn progress(segment: &Path) -> PathBuf {
     with_suffix(segment, ".progress")
+}
+
+/// The segment that a progress file is beside.
+pub fn segment_of_progress(progress: &Path) -> PathBuf {
+    let path = progress.with_extension("");
+    if progress.extension().is_some_and(|end| end == "new") {
+        path.with_extension("")
+    } else {
+        path
+    }
 }
 
 pub fn rejected(segment: &Path) -> PathBuf {
@@ -63,6 +75,7 @@ pub fn kind(name: &str) -> FileKind {
     };
     match rest {
         ".lock" => return FileKind::Lock { instance },
+        ".lock.new" => return FileKind::Unfinished,
         ".log" => return FileKind::Legacy,
         _ => {}
     }
@@ -74,8 +87,9 @@ pub fn kind(name: &str) -> FileKind {
     };
     match (number.parse(), suffix) {
         (Ok(sequence), "") => FileKind::Segment { instance, sequence },
-        (Ok(_), ".progress") => FileKind::Progress,
+        (Ok(_), ".progress" | ".progress.new") => FileKind::Progress,
         (Ok(_), ".rejected") => FileKind::Rejected,
+        (Ok(_), ".progress.new") => FileKind::Unfinished,
         _ => FileKind::Other,
     }
 }
@@ -106,7 +120,11 @@ mod tests {
                 sequence: 7
             }
         );
-        assert_eq!(kind(&name(&progress(&path))), FileKind::Progress);
+        let making = with_suffix(&progress(&path), ".new");
+        for beside in [&progress(&path), &making] {
+            assert_eq!(kind(&name(beside)), FileKind::Progress);
+            assert_eq!(segment_of_progress(beside), path);
+        }
         assert_eq!(kind(&name(&rejected(&path))), FileKind::Rejected);
         assert_eq!(
             kind(&name(&lock(Path::new("d"), instance))),
@@ -122,13 +140,18 @@ mod tests {
                 sequence: 1_234_567
             }
         );
+        let lock = lock(Path::new("d"), instance);
+        for unfinished in [&lock, &progress(&path)] {
+            let unfinished = with_suffix(unfinished, ".new");
+            assert_eq!(kind(&name(&unfinished)), FileKind::Unfinished);
+        }
         for other in [
             "orders.log",
             "fallback-",
             "fallback-x-000001.log",
             &format!("fallback-{instance}-x.log"),
             &format!("fallback-{instance}-000001.log.bak"),
-            &format!("fallback-{instance}.lock.new"),
+            &format!("fallback-{instance}.lock.bak"),
             "fallback-üüüüüüüüüüüüüüüüüüüüüü-000001.log",
         ] {
             assert_eq!(kind(other), FileKind::Other, "{other}");

@@ -2,15 +2,21 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use super::names;
 use crate::options::Modes;
 
+#[derive(Debug)]
 pub struct Rejects {
     segment: File,
     rejected: File,
-    is_synced: bool,
+    /// What is known to survive a power cut.
+    synced_length: u64,
+    /// Lines behind that: a sync that fails leaves nothing known of them, so they are copied anew.
+    unsynced: Vec<Range<u64>>,
+    is_doubtful: bool,
 }
 
 impl Rejects {
@@ -21,10 +27,13 @@ impl Rejects {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, modes.file);
         #[cfg(not(unix))]
         let _ = modes;
+        let rejected = options.open(names::rejected(segment))?;
         Ok(Rejects {
             segment: File::open(segment)?,
-            rejected: options.open(names::rejected(segment))?,
-            is_synced: true,
+            synced_length: rejected.metadata()?.len(),
+            rejected,
+            unsynced: Vec::new(),
+            is_doubtful: false,
         })
     }
 
@@ -34,11 +43,15 @@ impl Rejects {
         self.copy(offset, next).inspect_err(|_| {
             // Should this fail, too, half a line of what was no message stays there.
             let _ = self.rejected.set_len(length);
-        })
+        })?;
+        match self.unsynced.last_mut() {
+            Some(last) if last.end == offset => last.end = next,
+            _ => self.unsynced.push(offset..next),
+        }
+        Ok(())
     }
 
     fn copy(&mut self, offset: u64, next: u64) -> io::Result<()> {
-        self.is_synced = false;
         self.segment.seek(SeekFrom::Start(offset))?;
         let mut line = (&self.segment).take(next - offset);
         io::copy(&mut line, &mut self.rejected)?;
@@ -53,10 +66,20 @@ impl Rejects {
 
     /// What was kept survives a power cut from here on.
     pub fn sync(&mut self) -> io::Result<()> {
-        if !self.is_synced {
-            self.rejected.sync_data()?;
-            self.is_synced = true;
+        if self.unsynced.is_empty() {
+            return Ok(());
         }
+        if self.is_doubtful {
+            self.rejected.set_len(self.synced_length)?;
+            for range in self.unsynced.clone() {
+                self.copy(range.start, range.end)?;
+            }
+        }
+        self.is_doubtful = true;
+        self.rejected.sync_data()?;
+        self.is_doubtful = false;
+        self.unsynced.clear();
+        self.synced_length = self.rejected.metadata()?.len();
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use super::instance::Sealed;
 use super::ledger::{Checkpoint, Halted, Ledger};
 use super::lines::{Content, Lines};
 use super::progress::{FINGERPRINT_LENGTH, Progress};
+use super::rejects::Rejects;
 use super::{names, record};
 use crate::message::Topics;
 use crate::options::Modes;
@@ -38,6 +39,10 @@ pub struct Segment {
     /// Its disk is in trouble: not before this.
     pub blocked_until: Option<Instant>,
     fingerprint: Option<(u32, u64)>,
+    /// Open while there is something in it that a power cut may take.
+    rejects: Option<Rejects>,
+    /// The last progress could not be written down, which was said.
+    pub is_progress_stale: bool,
 }
 
 impl Segment {
@@ -55,6 +60,8 @@ impl Segment {
             ledger: Ledger::new(checkpoint),
             blocked_until: None,
             fingerprint: None,
+            rejects: None,
+            is_progress_stale: false,
         };
         segment.date()?;
         let start = segment.ledger.start(&Halted::new());
@@ -74,6 +81,8 @@ impl Segment {
             ledger: Ledger::default(),
             blocked_until: None,
             fingerprint: None,
+            rejects: None,
+            is_progress_stale: false,
         }
     }
 
@@ -99,7 +108,10 @@ impl Segment {
             return Ok((0, 0));
         }
         let from = std::mem::replace(&mut self.length, length);
-        let more = self.count(from, topics)?;
+        // What could not be counted is not there yet.
+        let more = self
+            .count(from, topics)
+            .inspect_err(|_| self.length = from)?;
         self.messages += more;
         Ok((more, length - from))
     }
@@ -142,6 +154,24 @@ impl Segment {
             .saturating_sub(self.ledger.start(&Halted::new()))
     }
 
+    /// Keeps a line that can't be replayed in the file beside this one.
+    pub fn reject(&mut self, offset: u64, next: u64, modes: Modes) -> io::Result<()> {
+        let rejects = match &mut self.rejects {
+            Some(rejects) => rejects,
+            none => none.insert(Rejects::open(&self.path, modes)?),
+        };
+        rejects.keep(offset, next)
+    }
+
+    /// What was rejected survives a power cut from here on.
+    pub fn sync_rejects(&mut self) -> io::Result<()> {
+        if let Some(rejects) = &mut self.rejects {
+            rejects.sync()?;
+            self.rejects = None;
+        }
+        Ok(())
+    }
+
     /// Writes down where the file stands.
     pub fn save_progress(
         &mut self,
@@ -168,8 +198,19 @@ impl Segment {
         };
         let path = names::progress(&self.path);
         let making = names::with_suffix(&path, ".new");
-        write_new(&making, &progress.encode(), modes)?;
-        fs::rename(&making, &path)
+        write_new(&making, &progress.encode(), modes)
+            .and_then(|()| fs::rename(&making, &path))
+            .inspect_err(|_| {
+                let _ = fs::remove_file(&making);
+            })
+    }
+
+    /// The file is gone: so is what told of it.
+    pub fn remove_progress(&self) {
+        let path = names::progress(&self.path);
+        for path in [names::with_suffix(&path, ".new"), path] {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -251,4 +292,29 @@ fn fingerprint(path: &Path, length: u64) -> io::Result<(u32, u64)> {
 pub fn milliseconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &[u8] = b"{\"topic\":\"t\",\"key\":1,\"value\":{}}\n";
+
+    #[test]
+    fn growth_that_could_not_be_counted_is_not_forgotten() {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().join("fallback.log");
+        fs::write(&path, LINE).unwrap();
+        let topics = Topics::default();
+        let mut segment = Segment::open(path.clone(), Uuid::new_v4(), 1, &topics).unwrap();
+        // It has a size, and can't be read.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(segment.grow(&topics).is_err());
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, LINE.repeat(3)).unwrap();
+        let bytes = 2 * LINE.len() as u64;
+        assert_eq!(segment.grow(&topics).unwrap(), (2, bytes));
+        assert_eq!(segment.messages, 3);
+    }
 }

@@ -12,11 +12,30 @@ const MAX_MESSAGE_BYTES: i64 = 104_857_600 - 4096;
 /// A try takes at least this long, whatever `retries` say.
 const MIN_TRY: Duration = Duration::from_millis(500);
 
+/// Messages that come in within this time travel together, in milliseconds; `batch.maxWait` if that is
+/// less.
+const LINGER_MS: f64 = 5.0;
+/// Librdkafka's batches are at most this large, unless `batch.size` is larger: many small requests
+/// cost more than half of the rate.
+const BATCH_SIZE: i64 = 1_000_000;
+/// What they are made smaller to, unless `batch.size` is larger, when topics refuse them.
+const LEAST_BATCH_SIZE: i64 = 16_384;
+
+/// `batch`: messages wait in memory for so many bytes, or for so long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gathering {
+    pub bytes: u64,
+    pub time: Duration,
+}
+
 /// What `requiredAcks`, `timeout`, `retries`, `batch`, `codec` and `reconnectionDelay` come to.
 pub(super) struct Delivery {
     pub(super) retry_window: Option<Duration>,
     pub(super) idempotent: bool,
     pub(super) batch_size: u64,
+    /// What it may be made smaller to, when a topic refuses batches.
+    pub(super) least_batch_size: u64,
+    pub(super) gathering: Option<Gathering>,
 }
 
 impl Delivery {
@@ -77,9 +96,17 @@ impl Delivery {
         }
         reconnection.warn_unknown(warnings);
 
-        let linger = if size == 0 { 0.0 } else { max_wait };
+        let max_wait = if size == 0 { 0.0 } else { max_wait };
+        let linger = max_wait.min(LINGER_MS);
+        let is_the_users = ["linger.ms", "queue.buffering.max.ms", "batch.size"]
+            .iter()
+            .any(|name| given(name).is_some());
+        let gathering = (max_wait > linger && !is_the_users).then(|| Gathering {
+            bytes: size as u64,
+            time: Duration::from_secs_f64((max_wait - linger) / 1000.0),
+        });
         let window = retry_window(attempts, min, max)
-            .max(Duration::from_secs_f64(linger / 1000.0) + MIN_TRY);
+            .max(Duration::from_secs_f64(max_wait / 1000.0) + MIN_TRY);
         // The user's own bound, if there is one, is the window; 0 is librdkafka's "no bound".
         let window = match given("message.timeout.ms").or(given("delivery.timeout.ms")) {
             Some(ms) => ms
@@ -101,7 +128,8 @@ impl Delivery {
             "retry.backoff.max.ms",
             max.clamp(min.max(1), 300_000).to_string(),
         );
-        set("batch.size", size.max(1).to_string());
+        let batch_size = size.max(BATCH_SIZE);
+        set("batch.size", batch_size.to_string());
         set("linger.ms", linger.to_string());
         set("compression.codec", codec(top)?.into());
         set("reconnect.backoff.ms", reconnect_min.to_string());
@@ -126,12 +154,13 @@ impl Delivery {
             (window_ms + 1000).clamp(3000, 60_000).to_string(),
         );
         set("socket.keepalive.enable", "true".into());
+        let users_size = given("batch.size").and_then(|size| size.parse().ok());
         Ok(Delivery {
             retry_window: window,
             idempotent: acks == -1 && resends > 0,
-            batch_size: given("batch.size")
-                .and_then(|size| size.parse().ok())
-                .unwrap_or(size.max(1) as u64),
+            batch_size: users_size.unwrap_or(batch_size as u64),
+            least_batch_size: users_size.unwrap_or(size.max(LEAST_BATCH_SIZE) as u64),
+            gathering,
         })
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 pub use brokers::{Address, Redirection};
 use delivery::Delivery;
+pub use delivery::Gathering;
 pub use fallback::{FallbackConfig, Fsync, Modes, ReplayConfig};
 pub use retry::RetryPolicy;
 pub use tls::Properties;
@@ -30,6 +31,8 @@ pub struct KafkaConfig {
     pub idempotent: bool,
     /// A batch is at most this large, unless one message alone is larger.
     pub batch_size: u64,
+    /// What it may be made smaller to, when a topic refuses batches.
+    pub least_batch_size: u64,
     pub redirection: Redirection,
     /// Batches are compressed: a message's size on the wire is not known beforehand.
     pub compresses: bool,
@@ -42,6 +45,8 @@ pub struct Config {
     pub max_buffered_bytes: u64,
     /// How long a message waits for Kafka before it goes to file; `None` is for ever.
     pub retry_window: Option<Duration>,
+    /// How long messages wait for others to travel with.
+    pub gathering: Option<Gathering>,
     pub probe: RetryPolicy,
     pub kafka: KafkaConfig,
     pub fallback: FallbackConfig,
@@ -124,6 +129,7 @@ impl Config {
                 .integer("maxBufferedBytes", 65_536..=1 << 40, "bytes")?
                 .unwrap_or(64 << 20) as u64,
             retry_window: delivery.retry_window,
+            gathering: delivery.gathering,
             probe: RetryPolicy {
                 retries: None,
                 factor: 2.0,
@@ -137,6 +143,7 @@ impl Config {
                 user_properties,
                 idempotent: delivery.idempotent,
                 batch_size: delivery.batch_size,
+                least_batch_size: delivery.least_batch_size,
                 compresses,
                 redirection: Redirection::read(&top)?,
             },

@@ -48,8 +48,8 @@ fn defaults_are_the_readmes() {
         ("retries", "6"),
         ("retry.backoff.ms", "100"),
         ("retry.backoff.max.ms", "1000"),
-        ("batch.size", "16384"),
-        ("linger.ms", "100"),
+        ("batch.size", "1000000"),
+        ("linger.ms", "5"),
         ("compression.codec", "none"),
         ("message.timeout.ms", "2800"),
         ("reconnect.backoff.ms", "1000"),
@@ -78,8 +78,13 @@ fn partial_objects_keep_the_other_defaults() {
             property(&config, "linger.ms"),
             property(&config, "batch.size")
         ),
-        ("100", "1")
+        ("5", "1000000")
     );
+    let gathering = Gathering {
+        bytes: 1,
+        time: Duration::from_millis(95),
+    };
+    assert_eq!(config.gathering, Some(gathering));
     assert_eq!(property(&config, "retry.backoff.ms"), "100");
     // 100 + 200 + 300, which is the least that a try with a linger of 100 ms gets.
     assert_eq!(config.retry_window, Some(Duration::from_millis(600)));

@@ -5,6 +5,7 @@
 //! until it is woken when there is none. Nothing in a turn blocks: what would (metadata requests,
 //! flushing, destroying a client) runs on a thread of its own and comes back as a [`Signal`].
 
+mod batches;
 mod circuit;
 mod ending;
 mod in_flight;
@@ -97,6 +98,8 @@ pub struct Worker {
     partitioning: Option<Partitioning>,
     /// Librdkafka's own queue is full (`queue.buffering.max.messages`), until reports come.
     queue_full: bool,
+    /// Nothing is handed over until all is acknowledged: then the producer gets smaller batches.
+    smaller_batches: bool,
     /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up.
     held_back: VecDeque<Batch>,
     /// Handed back by librdkafka, until it is clear where to.
@@ -145,6 +148,7 @@ impl Worker {
             probing: Probing::default(),
             partitioning: parts.partition.map(Partitioning::new),
             queue_full: false,
+            smaller_batches: false,
             held_back: VecDeque::new(),
             returned: Vec::new(),
             purging: None,
@@ -207,6 +211,10 @@ impl Worker {
                 crate::logging::flush_suppressed(false);
                 last_tick = Instant::now();
             }
+            if let Some(time) = self.gathers_for() {
+                self.shared.inbox.gather(time).await;
+                continue;
+            }
             // With more in the inbox than can be moved now, looking again at once would be of no use.
             if busy || !self.shared.inbox.held().is_zero() {
                 self.shared.inbox.nap(NAP).await;
@@ -257,6 +265,7 @@ impl Worker {
         }
         busy |= self.poll_reports();
         self.check_time();
+        self.check_batches();
         busy |= self.route();
         busy |= self.replay();
         self.check_ending();

@@ -112,7 +112,10 @@ impl Worker {
             Outcome::TooLarge if returned.bytes.len() as u64 > self.config.kafka.batch_size => {
                 self.too_large(&returned)
             }
-            Outcome::TooLarge | Outcome::Neighbour => self.send_alone(returned),
+            Outcome::TooLarge | Outcome::Neighbour => {
+                self.batch_was_too_large();
+                self.send_alone(returned);
+            }
             Outcome::Topic | Outcome::Time => {
                 self.topic_is_troubled(returned.record.topic, returned.code);
                 self.returned.push(returned);

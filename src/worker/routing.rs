@@ -1,7 +1,7 @@
 //! From the inbox to Kafka or to file.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::warn;
@@ -33,6 +33,7 @@ impl Worker {
                 };
                 self.writer.append(batch, Place::Worker);
             } else if self.queue_full
+                || self.smaller_batches
                 || self.shared.statistics.flight().cost() >= self.shared.inbox.limits().flight
             {
                 if !self.spill(spill) {
@@ -51,6 +52,9 @@ impl Worker {
                     busy = true;
                     continue;
                 }
+                if self.gathers_for().is_some() {
+                    break;
+                }
                 let Some(batch) = self.next_batch() else {
                     break;
                 };
@@ -63,6 +67,25 @@ impl Worker {
             busy = true;
         }
         busy
+    }
+
+    /// For how long the messages in the inbox may still wait for others (`batch`); not when somebody
+    /// waits for them.
+    pub(super) fn gathers_for(&self) -> Option<Duration> {
+        let gathering = self.config.gathering?;
+        let waits = self.state == State::Publishing
+            && self.ending.is_none()
+            && self.held_back.is_empty()
+            && self.purging.is_none()
+            && self.drained_waiters.is_empty();
+        if !waits {
+            return None;
+        }
+        let waited = self.shared.inbox.gathering_for()?;
+        gathering
+            .time
+            .checked_sub(waited)
+            .filter(|left| !left.is_zero())
     }
 
     /// The oldest batch that was not handed on yet.

@@ -17,7 +17,6 @@ use super::instance::Instance;
 use super::ledger::Halted;
 use super::lines::Lines;
 use super::meter::Meter;
-use super::rejects::Rejects;
 use super::replayer::{Offer, Offers, Permission, ReplayerParts, Verdicts};
 use super::segment::SegmentId;
 use crate::message::{TopicId, Topics};
@@ -57,7 +56,6 @@ pub struct Replay {
 struct Pass {
     segment: SegmentId,
     lines: Lines,
-    rejects: Option<Rejects>,
     /// Nothing more is read of it: its end was reached, or something came in between.
     ended: bool,
     /// Cost of what was settled since the progress was written down.
@@ -213,7 +211,6 @@ impl Replay {
                 self.pass = Some(Pass {
                     segment: id,
                     lines,
-                    rejects: None,
                     ended: false,
                     unsaved: 0,
                     last_save: Instant::now(),
@@ -232,7 +229,7 @@ impl Replay {
             return;
         };
         for (id, why) in verdicts.rejected {
-            self.refused(&mut pass, id, &why);
+            self.refused(&pass, id, &why);
         }
         if let Some(segment) = self.backlog.segment(pass.segment) {
             let before = segment.ledger.cost();
@@ -253,16 +250,18 @@ impl Replay {
     fn save(&mut self, pass: &mut Pass) {
         pass.unsaved = 0;
         pass.last_save = Instant::now();
-        let synced = pass.rejects.as_mut().map_or(Ok(()), Rejects::sync);
         let Some(segment) = self.backlog.segment(pass.segment) else {
             return;
         };
-        let saved = synced.and_then(|()| {
+        let saved = segment.sync_rejects().and_then(|()| {
             segment.save_progress(&self.halted, &self.topics, self.instance.modes())
         });
+        let was_stale = std::mem::replace(&mut segment.is_progress_stale, saved.is_err());
         if let Err(error) = saved {
             // Should the process die now, more is published twice; nothing is lost.
-            warn!(path = %segment.path.display(), %error, "the progress of a replay cannot be written down");
+            if !was_stale {
+                warn!(path = %segment.path.display(), %error, "the progress of a replay cannot be written down");
+            }
             self.statistics
                 .file_error(format!("cannot write progress: {error}"));
         }
@@ -274,14 +273,6 @@ impl Replay {
         };
         segment.ledger.end_pass(&self.halted);
         if segment.ledger.is_complete(segment.length) {
-            let synced = pass.rejects.as_mut().map_or(Ok(()), Rejects::sync);
-            if let Err(error) = synced {
-                return self.backlog.failed(
-                    pass.segment,
-                    "has lines that cannot be kept apart",
-                    &error,
-                );
-            }
             info!(path = %segment.path.display(), "fallback file replayed");
             self.backlog.remove(pass.segment);
         } else {

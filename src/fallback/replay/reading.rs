@@ -6,8 +6,8 @@ use tracing::error;
 
 use super::super::lines::Content;
 use super::super::record;
-use super::super::rejects::Rejects;
 use super::super::replayer::{Offer, Offers, Permission};
+use super::super::segment::SegmentId;
 use super::{Pass, Replay};
 use crate::message::{ANY_PARTITION, Amount, Batch, Record, now_ms};
 use crate::statistics::Place;
@@ -54,7 +54,8 @@ impl Replay {
             let message = match parsed {
                 Ok(message) => message,
                 Err(why) => {
-                    if segment.ledger.is_base_above(offset) || self.reject(pass, offset, next, &why)
+                    if segment.ledger.is_base_above(offset)
+                        || self.reject(pass.segment, offset, next, &why)
                     {
                         if let Some(segment) = self.backlog.segment(pass.segment) {
                             segment.ledger.read_to(next);
@@ -104,19 +105,14 @@ impl Replay {
     }
 
     /// A line that will never be delivered is kept beside its file. Returns whether that was possible.
-    fn reject(&mut self, pass: &mut Pass, offset: u64, next: u64, why: &str) -> bool {
-        let Some(segment) = self.backlog.segment(pass.segment) else {
+    fn reject(&mut self, id: SegmentId, offset: u64, next: u64, why: &str) -> bool {
+        let Some(segment) = self.backlog.segment(id) else {
             return false;
         };
         let path = segment.path.display().to_string();
-        let kept = match &mut pass.rejects {
-            Some(rejects) => rejects.keep(offset, next),
-            none => Rejects::open(&segment.path, self.instance.modes())
-                .and_then(|rejects| none.insert(rejects).keep(offset, next)),
-        };
-        if let Err(error) = kept {
+        if let Err(error) = segment.reject(offset, next, self.instance.modes()) {
             self.backlog
-                .failed(pass.segment, "has a line that cannot be kept apart", &error);
+                .failed(id, "has a line that cannot be kept apart", &error);
             return false;
         }
         segment.messages = segment.messages.saturating_sub(1);
@@ -130,7 +126,7 @@ impl Replay {
         true
     }
 
-    pub(super) fn refused(&mut self, pass: &mut Pass, id: u64, why: &str) {
+    pub(super) fn refused(&mut self, pass: &Pass, id: u64, why: &str) {
         let Some(segment) = self.backlog.segment(pass.segment) else {
             return;
         };
@@ -142,7 +138,7 @@ impl Replay {
             Ok(line.map_or(offset, |line| line.next))
         });
         let is_kept = match line {
-            Ok(next) => self.reject(pass, offset, next, why),
+            Ok(next) => self.reject(pass.segment, offset, next, why),
             Err(error) => {
                 self.backlog.failed(pass.segment, "cannot be read", &error);
                 false

@@ -12,6 +12,9 @@ use std::time::Instant;
 
 use tracing::error;
 
+#[cfg(test)]
+pub use self::thread::WriterThread;
+#[cfg(not(test))]
 use self::thread::WriterThread;
 use super::instance::Instance;
 use crate::inbox::Inbox;

@@ -65,7 +65,7 @@ impl WriterThread {
         }
     }
 
-    pub fn run(mut self, jobs: &Receiver<Job>) {
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
             let wait = self.until_sync().min(self.until_idle());
             let job = match jobs.recv_timeout(wait) {
@@ -113,7 +113,7 @@ impl WriterThread {
         IDLE_WITHOUT_LOCKS.saturating_sub(self.last_append.elapsed())
     }
 
-    fn append(&mut self, mut batch: Batch) {
+    pub fn append(&mut self, mut batch: Batch) {
         self.last_append = Instant::now();
         while !batch.is_empty() {
             let mut lines = std::mem::take(&mut self.lines);
@@ -289,7 +289,7 @@ impl WriterThread {
         }
     }
 
-    fn seal(&mut self) {
+    pub fn seal(&mut self) {
         if self.config.fsync != Fsync::Never {
             self.sync();
         }

@@ -126,10 +126,27 @@ impl Replaying {
         }
     }
 
-    /// What was held back is read again with any new permission.
-    fn grant(&mut self, permission: Permission) {
+    /// Tells the replayer what has become of messages since. Returns whether there was anything to tell.
+    fn tell_verdicts(&mut self) -> bool {
+        if self.verdicts.is_empty() {
+            return false;
+        }
+        let verdicts = std::mem::take(&mut self.verdicts);
+        self.replayer.command(Command::Verdicts(verdicts));
+        true
+    }
+
+    /// What was held back is read again with any new permission. Verdicts from before come first: a
+    /// message handed back holds its topic back until then, and for ever if the replayer hears of it
+    /// only afterwards.
+    fn permit(&mut self, permission: Permission) {
+        self.tell_verdicts();
         self.permission = permission;
         self.halted.clear();
+    }
+
+    fn grant(&mut self, permission: Permission) {
+        self.permit(permission);
         self.replayer.command(Command::Grant(permission));
     }
 }
@@ -196,11 +213,7 @@ impl Worker {
         let Some(replay) = &mut self.replay else {
             return busy;
         };
-        if !replay.verdicts.is_empty() {
-            busy = true;
-            let verdicts = std::mem::take(&mut replay.verdicts);
-            replay.replayer.command(Command::Verdicts(verdicts));
-        }
+        busy |= replay.tell_verdicts();
         self.shared.statistics.set_replaying(replay.on_its_way);
         if replay.is_idle() && replay.last_used.elapsed() > PRODUCER_IDLE {
             self.close_replay_producer();
@@ -243,8 +256,7 @@ impl Worker {
             until: Instant::now() + window,
             topic: None,
         });
-        replay.permission = Permission::One;
-        replay.halted.clear();
+        replay.permit(Permission::One);
         let grant = replay.replayer.commander();
         // First the file that is being written, which may hold the oldest.
         self.writer
@@ -300,12 +312,9 @@ impl Worker {
             return;
         }
         let now = Instant::now();
-        let (circuits, replayer) = (&self.circuits, &replay.replayer);
         // Verdicts that were given before come first.
-        if !replay.verdicts.is_empty() {
-            let verdicts = std::mem::take(&mut replay.verdicts);
-            replayer.command(Command::Verdicts(verdicts));
-        }
+        replay.tell_verdicts();
+        let (circuits, replayer) = (&self.circuits, &replay.replayer);
         replay.halted.retain(|topic| {
             let waits = circuits.way(*topic, now) == Way::File;
             if !waits {
@@ -349,10 +358,7 @@ impl Worker {
         let Some(replay) = &mut self.replay else {
             return true;
         };
-        let verdicts = std::mem::take(&mut replay.verdicts);
-        if !verdicts.is_empty() {
-            replay.replayer.command(Command::Verdicts(verdicts));
-        }
+        replay.tell_verdicts();
         replay.replayer.command(Command::Close);
         if !replay.replayer.has_ended() {
             return false;

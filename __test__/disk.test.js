@@ -1,0 +1,348 @@
+// What a disk can do to the writer of fallback files, and that it goes on by itself afterwards. The
+// publisher is in a process of its own, on a disk of its own where the machine lets us make one.
+
+const fs = require('node:fs')
+const { Faults } = require('./support/faults')
+const { makeDirectory, endPublishers, fallbackFiles } = require('./support/publisher')
+const { endRemotes, startRemote } = require('./support/remote')
+const { coreShare, filesPrefix, modesPrefix, mountPrefix } = require('./support/spoil')
+const { until } = require('./support/until')
+
+afterEach(endRemotes)
+afterEach(endPublishers)
+afterAll(() => Faults.removeAll())
+
+const FOREVER = { forever: true, minTimeout: 20, maxTimeout: 100 }
+const MOUNT = mountPrefix()
+const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i)
+
+/** A remote publisher without a Kafka: all that it is given goes to file. */
+function start(directory, fallback, how) {
+  const options = {
+    connectionString: '127.0.0.1:1',
+    defaultTopic: 't',
+    retries: { attempts: 1 },
+    batch: { maxWait: 0 },
+    fallback: { directory, fsync: 'never', retryOptions: FOREVER, ...fallback },
+  }
+  return startRemote(options, how)
+}
+
+/** Waits until the statistics are so, and returns them. */
+function untilStatistics(remote, condition, what) {
+  let last
+  return until(
+    async () => {
+      last = await remote.statistics()
+      return condition(last) && last
+    },
+    { timeoutMs: 20_000, what: () => `${what}; ${JSON.stringify(last)}` }
+  )
+}
+const untilOnDisk = (remote, count) =>
+  untilStatistics(remote, ({ fallback }) => fallback.messages >= count, `${count} on disk`)
+const untilErrors = (remote, count = 3) =>
+  untilStatistics(remote, ({ filePublisher }) => filePublisher.errorCnt >= count, 'errors')
+
+/** The texts of all fallback files as the other process sees them, which may have mounts of its own. */
+const readFiles = (remote, directory) =>
+  remote.run(({ require }, from) => {
+    const fs = require('node:fs')
+    const names = fs.readdirSync(from).filter((name) => name.endsWith('.log'))
+    return names.sort().map((name) => fs.readFileSync(`${from}/${name}`, 'utf8'))
+  }, directory)
+
+/** The numbers in the lines; every line has to be whole, but the last of a file where that is said. */
+function numbersOf(texts, { tornEnds = false } = {}) {
+  return texts.flatMap((text) => {
+    const lines = text.split('\n')
+    const last = lines.pop()
+    if (!tornEnds) expect(last).toBe('')
+    return lines.map((line) => JSON.parse(line).value.i)
+  })
+}
+
+const hasLine = (lines, level, part) =>
+  lines.some((line) => line.level === level && line.text.includes(part))
+
+/** A disk of 1 MiB, which `fill` leaves little room on. */
+async function smallDisk(fallback) {
+  const directory = makeDirectory()
+  if (!MOUNT) {
+    const faults = new Faults(directory)
+    const remote = await start(directory, fallback, { env: faults.env })
+    const fill = async () => faults.fail('write', 'ENOSPC', { suffix: '.log', half: true })
+    return { remote, directory, fill, free: async () => faults.heal('write') }
+  }
+  const remote = await start(directory, fallback, { prefix: MOUNT })
+  await remote.run(({ require }, at) => {
+    const { execFileSync } = require('node:child_process')
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', at])
+  }, directory)
+  const ballast = `${directory}/ballast`
+  return {
+    remote,
+    directory,
+    fill: () =>
+      remote.run(({ require }, at) => {
+        require('node:fs').writeFileSync(at, Buffer.alloc(900 << 10))
+      }, ballast),
+    free: () => remote.run(({ require }, at) => require('node:fs').rmSync(at), ballast),
+  }
+}
+
+describe('the disk is full', () => {
+  test('messages wait for room when they may, and none is lost or torn', async () => {
+    const { remote, directory, fill, free } = await smallDisk()
+    await remote.queue(0, 100)
+    await untilOnDisk(remote, 100)
+    await fill()
+    await remote.queue(100, 8000)
+    const { filePublisher } = await untilErrors(remote)
+    expect(filePublisher.lastError).toMatch(/No space left/)
+    expect(await coreShare(remote)).toBeLessThan(0.5)
+    await free()
+    await untilOnDisk(remote, 8000)
+    expect(numbersOf(await readFiles(remote, directory))).toEqual(range(0, 8000))
+    expect(await remote.end()).toMatchObject({
+      discardedCnt: { total: 0 },
+      fallback: { messages: 8000 },
+      unaccountedCnt: 0,
+    })
+  })
+
+  test('what had to be discarded is counted and logged, and writing goes on by itself', async () => {
+    const retryOptions = { retries: 2, minTimeout: 20, maxTimeout: 50 }
+    const { remote, directory, fill, free } = await smallDisk({ retryOptions })
+    await remote.queue(0, 100)
+    await untilOnDisk(remote, 100)
+    await fill()
+    // As a service does, little by little, also while there is no room.
+    for (let i = 100; i < 20_000; i += 100) await remote.queue(i, i + 100)
+    await untilStatistics(remote, ({ discardedCnt }) => discardedCnt.fallbackFailed > 0, 'discards')
+    expect(await coreShare(remote)).toBeLessThan(0.5)
+    await until(async () => (await remote.statistics()).curQueuedCnt === 0)
+    await free()
+    const before = await remote.statistics()
+    await remote.queue(20_000, 20_100)
+    await untilOnDisk(remote, before.fallback.messages + 100)
+
+    const numbers = numbersOf(await readFiles(remote, directory))
+    const lines = await remote.lines()
+    const statistics = await remote.end()
+    expect(numbers.slice(-100)).toEqual(range(20_000, 20_100))
+    expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b))
+    expect(statistics).toMatchObject({
+      queueCnt: 20_100,
+      discardedCnt: { fallbackFailed: 20_100 - numbers.length, total: 20_100 - numbers.length },
+      fallback: { messages: numbers.length },
+      unaccountedCnt: 0,
+    })
+    expect(hasLine(lines, 'ERROR', 'messages discarded')).toBe(true)
+    expect(hasLine(lines, 'INFO', 'can be written again')).toBe(true)
+  })
+})
+
+/** A directory that goes away with all that is in it, and comes back so. */
+async function looseDisk() {
+  const directory = makeDirectory()
+  if (!MOUNT) {
+    const remote = await start(directory)
+    const away = `${directory}/../${directory.split('/').pop()}.away`
+    const unmount = async () => {
+      fs.renameSync(directory, away)
+      fs.mkdirSync(directory)
+    }
+    const mount = async () => {
+      fs.rmSync(directory, { recursive: true })
+      fs.renameSync(away, directory)
+    }
+    return { remote, directory, unmount, mount }
+  }
+  const remote = await start(directory, {}, { prefix: MOUNT })
+  const kept = makeDirectory()
+  const shell = (command) =>
+    remote.run(({ require }, text) => {
+      require('node:child_process').execFileSync('sh', ['-c', text])
+    }, command)
+  await shell(`mount -t tmpfs tmpfs ${kept} && mount --bind ${kept} ${directory}`)
+  return {
+    remote,
+    directory,
+    unmount: () => shell(`umount -l ${directory}`),
+    mount: () => shell(`mount --bind ${kept} ${directory}`),
+  }
+}
+
+test('the disk is unmounted and mounted again: what went with it is counted, the rest is written', async () => {
+  const { remote, directory, unmount, mount } = await looseDisk()
+  const written = (count) =>
+    untilStatistics(remote, ({ filePublisher }) => filePublisher.mesgCnt === count, 'written')
+  await remote.queue(0, 100)
+  await written(100)
+  await unmount()
+  await remote.queue(100, 200)
+  await written(200)
+  expect(numbersOf(await readFiles(remote, directory))).toEqual(range(100, 200))
+  await mount()
+  await remote.queue(200, 300)
+  await written(300)
+  expect(numbersOf(await readFiles(remote, directory))).toEqual([
+    ...range(0, 100),
+    ...range(200, 300),
+  ])
+  // Whoever comes next finds what came back with the disk.
+  const found = await remote.run(async ({ publisher, require, addon }, from) => {
+    await publisher.end()
+    const { KafkaPublisher } = require(addon)
+    const next = new KafkaPublisher({
+      connectionString: '127.0.0.1:1',
+      logger: { logLevel: 0 },
+      fallback: { directory: from },
+    })
+    next.init().catch(() => {})
+    while (next.getStatistics().recoveredCnt === 0) await new Promise(setImmediate)
+    const { recoveredCnt, unaccountedCnt } = next.getStatistics()
+    await next.end()
+    return { recoveredCnt, unaccountedCnt }
+  }, directory)
+  expect(found).toEqual({ recoveredCnt: 200, unaccountedCnt: 0 })
+  expect(await remote.end()).toMatchObject({
+    discardedCnt: { fileRemoved: 200, total: 200 },
+    fallback: { messages: 100 },
+    unaccountedCnt: 0,
+  })
+})
+
+test('the directory becomes read-only: no new file, until it may be made', async () => {
+  const directory = makeDirectory()
+  const prefix = modesPrefix()
+  const faults = prefix ? undefined : new Faults(directory)
+  const remote = await start(
+    directory,
+    { segmentBytes: 4000 },
+    { prefix: prefix ?? [], env: faults?.env }
+  )
+  await remote.queue(0, 100)
+  await untilOnDisk(remote, 100)
+  if (prefix) fs.chmodSync(directory, 0o500)
+  else faults.fail('open', 'EACCES', { suffix: '.log' })
+  await remote.queue(100, 200)
+  const { filePublisher } = await untilErrors(remote)
+  expect(filePublisher.lastError).toMatch(/cannot create .*Permission denied/)
+  expect(await coreShare(remote)).toBeLessThan(0.5)
+  if (prefix) fs.chmodSync(directory, 0o700)
+  else faults.heal('open')
+  await untilOnDisk(remote, 200)
+  expect(numbersOf(await readFiles(remote, directory))).toEqual(range(0, 200))
+  expect(await remote.end()).toMatchObject({ discardedCnt: { total: 0 }, unaccountedCnt: 0 })
+})
+
+test('too many open files: messages wait for a file that can be opened', async () => {
+  const directory = makeDirectory()
+  const remote = await start(directory, {}, { prefix: filesPrefix(200) })
+  const count = await remote.run(({ require }) => {
+    const fs = require('node:fs')
+    globalThis.open = []
+    try {
+      for (;;) globalThis.open.push(fs.openSync('/dev/null'))
+    } catch (error) {
+      if (error.code !== 'EMFILE') throw error
+    }
+    return globalThis.open.length
+  })
+  expect(count).toBeGreaterThan(10)
+  await remote.queue(0, 100)
+  const { filePublisher } = await untilErrors(remote)
+  expect(filePublisher.lastError).toMatch(/Too many open files/)
+  expect(await coreShare(remote)).toBeLessThan(0.5)
+  await remote.run(({ require }) => {
+    for (const file of globalThis.open) require('node:fs').closeSync(file)
+  })
+  await untilOnDisk(remote, 100)
+  expect(numbersOf(await readFiles(remote, directory))).toEqual(range(0, 100))
+  expect(await remote.end()).toMatchObject({ discardedCnt: { total: 0 }, unaccountedCnt: 0 })
+})
+
+describe('EIO', () => {
+  async function startFaulty(fallback) {
+    const directory = makeDirectory()
+    const faults = new Faults(directory)
+    const remote = await start(directory, fallback, { env: faults.env })
+    await remote.queue(0, 100)
+    await untilOnDisk(remote, 100)
+    return { directory, faults, remote }
+  }
+
+  test('on write: half a batch is cut off again, and what failed is written when it can be', async () => {
+    const { directory, faults, remote } = await startFaulty()
+    faults.fail('write', 'EIO', { suffix: '.log', half: true })
+    await remote.queue(100, 200)
+    const { filePublisher } = await untilErrors(remote)
+    expect(filePublisher.lastError).toMatch(/Input\/output error/)
+    expect(await coreShare(remote)).toBeLessThan(0.5)
+    expect(numbersOf(await readFiles(remote, directory))).toEqual(range(0, 100))
+    faults.heal('write')
+    await untilOnDisk(remote, 200)
+    expect(numbersOf(await readFiles(remote, directory))).toEqual(range(0, 200))
+    expect(await remote.end()).toMatchObject({
+      discardedCnt: { total: 0 },
+      fallback: { messages: 200 },
+      unaccountedCnt: 0,
+    })
+  })
+
+  test('on write and on cutting it off: a torn line is the last one of its file', async () => {
+    const { directory, faults, remote } = await startFaulty()
+    faults.fail('truncate', 'EIO', { suffix: '.log' })
+    faults.fail('write', 'EIO', { suffix: '.log', half: true })
+    await remote.queue(100, 201)
+    await untilErrors(remote)
+    expect(await coreShare(remote)).toBeLessThan(0.5)
+    faults.heal('write')
+    faults.heal('truncate')
+    await until(async () => (await remote.statistics()).curQueuedCnt === 0)
+    await remote.queue(201, 300)
+    await until(async () => (await remote.statistics()).curQueuedCnt === 0)
+    const statistics = await remote.end()
+    const texts = fallbackFiles(directory).map((file) => fs.readFileSync(file, 'utf8'))
+    expect(texts.filter((text) => !text.endsWith('\n')).length).toBeGreaterThan(0)
+    const numbers = numbersOf(texts, { tornEnds: true })
+    expect([...new Set(numbers)].sort((a, b) => a - b)).toEqual(range(0, 300))
+    expect(statistics).toMatchObject({ discardedCnt: { total: 0 }, unaccountedCnt: 0 })
+  })
+
+  test.each(['interval', 'always'])(
+    'on fsync %s: the file is left as it is, and a new one begun; no second fsync says that all is well',
+    async (fsync) => {
+      const { directory, faults, remote } = await startFaulty({ fsync })
+      const untilSynced = () => until(() => faults.calls('sync') > 0, { what: 'a sync' })
+      await untilSynced()
+      faults.fail('sync', 'EIO', { suffix: '.log' })
+      await remote.queue(100, 200)
+      const { filePublisher } = await untilErrors(remote, 1)
+      expect(filePublisher.lastError).toMatch(/cannot sync .*Input\/output error/)
+      // Longer than the interval.
+      expect(await coreShare(remote, 1500)).toBeLessThan(0.5)
+      // One for each file that could not be synced, however long that is so.
+      const files = fallbackFiles(directory)
+      expect(faults.hits('sync')).toBe(files.length)
+      expect(fsync === 'interval' ? files.length : 1).toBe(1)
+      faults.heal('sync')
+      const calls = faults.calls('sync')
+      await remote.queue(200, 300)
+      await untilOnDisk(remote, 300)
+      await until(() => faults.calls('sync') > calls, { what: 'a sync of the new file' })
+      const lines = await remote.lines()
+      expect(await remote.end()).toMatchObject({
+        discardedCnt: { total: 0 },
+        fallback: { files: files.length + 1, messages: 300 },
+        unaccountedCnt: 0,
+      })
+      const texts = fallbackFiles(directory).map((file) => fs.readFileSync(file, 'utf8'))
+      expect(numbersOf(texts.slice(0, -1))).toEqual(range(0, 200))
+      expect(numbersOf(texts.slice(-1))).toEqual(range(200, 300))
+      expect(hasLine(lines, 'ERROR', 'could not be synced; going on in a new one')).toBe(true)
+    }
+  )
+})

@@ -1,0 +1,302 @@
+// Several instances on one directory. Only files matter here, so Kafka is the embedded one.
+
+const crypto = require('node:crypto')
+const fs = require('node:fs')
+const path = require('node:path')
+const { MockCluster } = require('../testing')
+const { makeOld } = require('./support/aging')
+const { Child, killChildren } = require('./support/children')
+const { readTopic } = require('./support/consume')
+const { keyOf, messageOf, placesById, readLines, seededRandom } = require('./support/numbered')
+const {
+  endPublishers,
+  fallbackFiles,
+  makeDirectory,
+  makePublisher,
+  untilState,
+} = require('./support/publisher')
+const { until } = require('./support/until')
+
+const TOPIC = 'shared'
+const MEMORY = 1 << 20
+// See support/numbered.js: each message costs 256 bytes and its own, which are 40 at least.
+const WINDOW = Math.ceil(MEMORY / 16 / 296) + 1
+// Others' files are looked for every 5 seconds.
+const TAKEN_OVER_MS = 20_000
+
+const random = seededRandom(Number(process.env.KILL_SEED ?? 7))
+
+let cluster
+let directory
+beforeEach(() => {
+  cluster = new MockCluster()
+  cluster.createTopic(TOPIC, { partitions: 3 })
+  directory = makeDirectory()
+})
+afterEach(async () => {
+  await killChildren()
+  await endPublishers()
+  cluster.close()
+})
+
+function options(fallback) {
+  return {
+    connectionString: cluster.connectionString,
+    defaultTopic: TOPIC,
+    maxBufferedBytes: MEMORY,
+    retries: { attempts: 2, delay: { min: 200, max: 200 } },
+    retryOptions: { minTimeout: 200, maxTimeout: 500 },
+    reconnectionDelay: { min: 100, max: 500 },
+    batch: { maxWait: 5 },
+    fallback: { directory, fsync: 'never', segmentBytes: 5000, ...fallback },
+  }
+}
+
+function queue(publisher, name, count) {
+  for (let i = 0; i < count; i++) publisher.queue(keyOf(name, i), messageOf(name, i))
+}
+
+/** Ids of all complete lines in the directory's files. */
+function idsInFiles(files = fallbackFiles(directory)) {
+  return files.flatMap((file) => readLines(fs.readFileSync(file)).lines.map(({ id }) => id))
+}
+
+async function placesInTopic() {
+  return placesById(await readTopic(cluster.connectionString, TOPIC))
+}
+
+const moreThanOnce = (places) => [...places].filter(([, all]) => all.length > 1).map(([id]) => id)
+
+const untilEmpty = () =>
+  until(() => fallbackFiles(directory).length === 0, {
+    timeoutMs: 40_000,
+    what: () => `no more files; there are ${fallbackFiles(directory)}`,
+  })
+
+/** No lock but those of the living. */
+function untilEmptyOfDead(children) {
+  const locks = () => fs.readdirSync(directory).filter((name) => name.endsWith('.lock'))
+  return until(() => locks().length <= children.length && fallbackFiles(directory).length === 0, {
+    timeoutMs: 40_000,
+    what: () => `nothing of the dead; there is ${fs.readdirSync(directory)}`,
+  })
+}
+
+/** A publisher that finds no Kafka, writes its messages to files, and ends. */
+async function leave(name, count) {
+  cluster.brokerDown()
+  const publisher = makePublisher(options())
+  queue(publisher, name, count)
+  await untilState(publisher, 'fallingBack')
+  await publisher.end()
+  const { fallback, recoveredCnt, unaccountedCnt } = publisher.getStatistics()
+  expect([fallback.messages, unaccountedCnt]).toEqual([recoveredCnt + count, 0])
+  cluster.brokerUp()
+}
+
+describe('two to eight processes, started and killed at random', () => {
+  /** Starts and kills some, as it comes. Returns those that are left, at least two. */
+  async function stir(rounds, perTick) {
+    const children = []
+    for (let round = 0; round < rounds; round++) {
+      const isFull = children.length === 8
+      if (children.length < 2 || (!isFull && random.between(0, 1) === 1)) {
+        const child = new Child(`${perTick} ${round}`, options(), { perTick })
+        await child.until(() => true, 'a start')
+        children.push(child)
+      } else {
+        const [child] = children.splice(random.between(0, children.length - 1), 1)
+        await child.until(({ fallback, sentCnt }) => fallback.messages + sentCnt > 50, 'some work')
+        await child.kill()
+      }
+    }
+    return children
+  }
+
+  test('while Kafka is away: none publishes what another does, and nothing is left behind', async () => {
+    cluster.brokerDown()
+    const children = await stir(24, 5)
+    children.push(new Child('the last one', options(), { perTick: 5 }))
+    const inFiles = idsInFiles()
+    expect(inFiles.length).toBeGreaterThan(500)
+    cluster.brokerUp()
+    // They all look for what the dead have left, at the same time.
+    await Promise.all(
+      children.map((child) => child.until(({ state }) => state === 'publishing', 'Kafka'))
+    )
+    await untilEmptyOfDead(children)
+    const ended = await Promise.all(children.map((child) => child.end()))
+    const last = makePublisher(options())
+    await untilEmpty()
+    await last.end()
+
+    const places = await placesInTopic()
+    expect(inFiles.filter((id) => !places.has(id))).toEqual([])
+    expect(moreThanOnce(places)).toEqual([])
+    expect(fs.readdirSync(directory)).toEqual([])
+    for (const statistics of [...ended, last.getStatistics()]) {
+      expect(statistics).toMatchObject({ unaccountedCnt: 0, discardedCnt: { total: 0 } })
+    }
+  }, 90_000)
+
+  test('while Kafka is there: what a kill repeats is bounded, and nothing is left behind', async () => {
+    for (let n = 0; n < 4; n++) await leave(`old ${n}`, 1000)
+    const inFiles = idsInFiles()
+    expect(inFiles).toHaveLength(4000)
+    const children = await stir(24, 1)
+    // The others of the 24 rounds started one that another has killed.
+    const killed = (24 - children.length) / 2
+    for (const id of idsInFiles()) inFiles.push(id)
+    const ended = await Promise.all(children.map((child) => child.end()))
+    const last = makePublisher(options())
+    await untilEmpty()
+    await last.end()
+
+    const places = await placesInTopic()
+    expect(inFiles.filter((id) => !places.has(id))).toEqual([])
+    const all = [...places.values()].reduce((sum, { length }) => sum + length, 0)
+    expect(all - places.size).toBeLessThanOrEqual(killed * WINDOW)
+    expect(fs.readdirSync(directory)).toEqual([])
+    for (const statistics of [...ended, last.getStatistics()]) {
+      expect(statistics).toMatchObject({ unaccountedCnt: 0, discardedCnt: { total: 0 } })
+    }
+  }, 90_000)
+})
+
+test("the living keep their files; those of the dead are another's within seconds", async () => {
+  const away = { ...options(), connectionString: '127.0.0.1:1' }
+  const child = new Child('child', away, { first: 500 })
+  await child.until(({ fallback }) => fallback.messages === 500, '500 lines')
+  const itsFiles = fallbackFiles(directory)
+  const before = itsFiles.map((file) => fs.readFileSync(file, 'utf8'))
+
+  const other = makePublisher(options())
+  queue(other, 'live', 10)
+  await until(() => other.getStatistics().sentCnt === 10)
+  // A file that belongs to nobody shows when the directory is looked through.
+  const stray = path.join(directory, `fallback-${crypto.randomUUID()}-000001.log`)
+  const line = { topic: TOPIC, key: keyOf('stray', 0), value: messageOf('stray', 0) }
+  fs.writeFileSync(stray, `${JSON.stringify(line)}\n`)
+  await until(() => !fs.existsSync(stray), { timeoutMs: TAKEN_OVER_MS })
+  expect(itsFiles.map((file) => fs.readFileSync(file, 'utf8'))).toEqual(before)
+  expect(other.getStatistics()).toMatchObject({ recoveredCnt: 1, sentCnt: 11 })
+
+  await child.kill()
+  const start = performance.now()
+  await until(() => other.getStatistics().replay.replayedCnt === 501, { timeoutMs: TAKEN_OVER_MS })
+  expect(performance.now() - start).toBeLessThan(15_000)
+  await untilEmpty()
+  await other.end()
+  expect(other.getStatistics()).toMatchObject({
+    queueCnt: 10,
+    recoveredCnt: 501,
+    sentCnt: 511,
+    unaccountedCnt: 0,
+  })
+  const places = await placesInTopic()
+  expect(places.size).toBe(511)
+  expect(moreThanOnce(places)).toEqual([])
+  expect(fs.readdirSync(directory)).toEqual([])
+})
+
+test('two publishers in one process do not touch the files of each other', async () => {
+  cluster.brokerDown()
+  const both = ['one', 'two'].map((name) => {
+    const publisher = makePublisher(options())
+    queue(publisher, name, 300)
+    return publisher
+  })
+  await Promise.all(both.map((publisher) => untilState(publisher, 'fallingBack')))
+  await until(() => both.every((publisher) => publisher.getStatistics().fallback.messages === 300))
+  cluster.brokerUp()
+  await until(() => both.every((publisher) => publisher.getStatistics().sentCnt === 300), {
+    timeoutMs: TAKEN_OVER_MS,
+  })
+  await untilEmpty()
+  await Promise.all(both.map((publisher) => publisher.end()))
+  for (const publisher of both) {
+    expect(publisher.getStatistics()).toMatchObject({
+      recoveredCnt: 0,
+      replay: { replayedCnt: 300 },
+      fallback: { messages: 0, files: 0 },
+      unaccountedCnt: 0,
+    })
+  }
+  const places = await placesInTopic()
+  expect(places.size).toBe(600)
+  expect(moreThanOnce(places)).toEqual([])
+  expect(fs.readdirSync(directory)).toEqual([])
+})
+
+describe('what an ended publisher has left', () => {
+  test('is published by the next one, which counts it as recovered', async () => {
+    await leave('first', 400)
+    const next = makePublisher(options())
+    await until(() => next.getStatistics().sentCnt === 400, { timeoutMs: TAKEN_OVER_MS })
+    await untilEmpty()
+    await next.end()
+    expect(next.getStatistics()).toMatchObject({
+      queueCnt: 0,
+      recoveredCnt: 400,
+      replay: { replayedCnt: 400, files: 0 },
+      fallback: { messages: 0 },
+      unaccountedCnt: 0,
+    })
+    const places = await placesInTopic()
+    expect([places.size, moreThanOnce(places)]).toEqual([400, []])
+    expect(fs.readdirSync(directory)).toEqual([])
+  })
+
+  test("is moved to 'archive' once it is published, and not published again", async () => {
+    for (const name of ['first', 'second']) await leave(name, 100)
+    const contents = (folder) =>
+      fallbackFiles(folder).map((file) => [path.basename(file), fs.readFileSync(file, 'utf8')])
+    const before = contents(directory)
+    expect(before.length).toBeGreaterThan(1)
+    for (const count of [200, 0]) {
+      const next = makePublisher(options({ replay: { keep: 'archive' } }))
+      queue(next, `live ${count}`, 1)
+      await until(() => next.getStatistics().sentCnt === count + 1, { timeoutMs: TAKEN_OVER_MS })
+      await untilEmpty()
+      await next.end()
+      expect(next.getStatistics()).toMatchObject({ recoveredCnt: count, unaccountedCnt: 0 })
+    }
+    const archive = path.join(directory, 'archive')
+    expect(contents(archive)).toEqual(before)
+    expect(fs.readdirSync(archive)).toHaveLength(before.length)
+    expect(fs.readdirSync(directory)).toEqual(['archive'])
+    const places = await placesInTopic()
+    expect([places.size, moreThanOnce(places)]).toEqual([202, []])
+  })
+
+  test('and what someone has not finished for 10 minutes is removed', async () => {
+    await leave('first', 10)
+    const names = ['lock.new', '000001.log.progress.new'].flatMap((ending) => {
+      const before = ending.startsWith('lock') ? '.' : '-'
+      return [1, 2].map(() => `fallback-${crypto.randomUUID()}${before}${ending}`)
+    })
+    const unfinished = names.map((name) => path.join(directory, name))
+    for (const file of unfinished) fs.writeFileSync(file, '')
+    const [old, fresh] = [0, 1].map((at) => unfinished.filter((_, n) => n % 2 === at))
+    old.forEach(makeOld)
+    const next = makePublisher(options())
+    await until(() => next.getStatistics().sentCnt === 10, { timeoutMs: TAKEN_OVER_MS })
+    await next.end()
+    expect(old.filter((file) => fs.existsSync(file))).toEqual([])
+    expect(fresh.filter((file) => fs.existsSync(file))).toEqual(fresh)
+  })
+
+  test('is left alone where replay is off', async () => {
+    await leave('first', 200)
+    const contents = () => fallbackFiles(directory).map((file) => fs.readFileSync(file, 'utf8'))
+    const before = contents()
+    const next = makePublisher(options({ replay: false }))
+    queue(next, 'live', 10)
+    await until(() => next.getStatistics().sentCnt === 10)
+    expect(next.getStatistics().replay).toMatchObject({ state: 'off', replayedCnt: 0 })
+    await next.end()
+    expect(next.getStatistics()).toMatchObject({ recoveredCnt: 0, sentCnt: 10, unaccountedCnt: 0 })
+    expect(contents()).toEqual(before)
+    expect((await placesInTopic()).size).toBe(10)
+  })
+})

@@ -1,0 +1,149 @@
+//! The real thing: what one process has of a fallback, without its threads.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::super::instance::Instance;
+use super::super::replay::Replay;
+use super::super::replayer::{Offer, Offers, ReplayerParts};
+use super::super::writer::{WriterParts, WriterThread};
+use super::messages::TOPICS;
+use crate::inbox::{Inbox, Limits};
+use crate::message::{ANY_PARTITION, Batch, KeyEncoding, Record, Topics};
+use crate::options::{FallbackConfig, Fsync, Modes, ReplayConfig, RetryPolicy};
+use crate::statistics::{Place, Statistics};
+
+/// Small enough that files are many, and that the share is used up all the time.
+const SEGMENT_BYTES: u64 = 400;
+pub const SHARE: u64 = 2000;
+
+const MODES: Modes = Modes {
+    directory: 0o700,
+    file: 0o600,
+};
+
+pub struct Process {
+    pub instance: Arc<Instance>,
+    pub topics: Arc<Topics>,
+    pub statistics: Arc<Statistics>,
+    pub writer: WriterThread,
+    pub replay: Replay,
+    pub offers: Offers,
+    pub offered: Receiver<Offer>,
+    pub accepted: u64,
+}
+
+impl Process {
+    pub fn start(directory: &Path) -> Self {
+        let statistics = Arc::new(Statistics::default());
+        let topics = Arc::new(Topics::default());
+        let instance = Arc::new(Instance::new(
+            directory.to_owned(),
+            MODES,
+            Arc::clone(&statistics),
+        ));
+        let config = config(directory);
+        let parts = ReplayerParts {
+            config: config.replay,
+            instance: Arc::clone(&instance),
+            topics: Arc::clone(&topics),
+            statistics: Arc::clone(&statistics),
+            share: SHARE,
+            single_topic: false,
+        };
+        let parts_of_writer = WriterParts {
+            config,
+            encoding: KeyEncoding::Json,
+            instance: Arc::clone(&instance),
+            topics: Arc::clone(&topics),
+            inbox: Arc::new(Inbox::new(Limits::new(1 << 20), Arc::clone(&statistics))),
+            statistics: Arc::clone(&statistics),
+        };
+        let (offer, offered) = channel();
+        let offers: Offers = Box::new(move |o| offer.send(o).unwrap());
+        let mut replay = Replay::new(parts);
+        replay.look_around(&offers);
+        Process {
+            instance,
+            topics,
+            statistics,
+            writer: WriterThread::new(parts_of_writer, Arc::new(AtomicBool::new(false))),
+            replay,
+            offers,
+            offered,
+            accepted: 0,
+        }
+    }
+
+    /// As the worker hands messages over to the writer.
+    pub fn append(&mut self, messages: &[(u64, u8)]) {
+        let mut batch = Batch::default();
+        for (number, topic) in messages {
+            let record = Record {
+                topic: self.topics.intern(TOPICS[usize::from(*topic)]),
+                partition: ANY_PARTITION,
+                keyless: false,
+                key_length: 0,
+                value_length: 0,
+                timestamp: *number as i64,
+            };
+            batch.push(record, b"\"key\"", value(*number).as_bytes());
+        }
+        let amount = batch.remaining();
+        self.accepted += amount.messages;
+        self.statistics.leave_inbox(amount);
+        self.statistics
+            .transfer(Place::Worker, Place::Writer, amount);
+        self.writer.append(batch);
+    }
+
+    /// The law, without an inbox.
+    pub fn check(&self) {
+        let counts = self.statistics.counts();
+        let held = counts.worker.messages + counts.flight.messages + counts.writer.messages;
+        let gone = counts.delivered + counts.rejected + counts.discarded_total();
+        assert_eq!(
+            self.accepted + counts.recovered,
+            held + counts.disk.messages + gone,
+            "{counts:?}"
+        );
+        assert_eq!(counts.discarded_total(), 0);
+    }
+
+    pub fn end(mut self) {
+        self.writer.seal();
+        self.replay.close();
+        self.instance.release();
+    }
+}
+
+/// The JSON of a message, some of them longer than others.
+pub fn value(number: u64) -> String {
+    let length = (number * 37 % 60) as usize;
+    format!("{{\"n\":{number},\"text\":\"{}\"}}", "x".repeat(length))
+}
+
+fn config(directory: &Path) -> FallbackConfig {
+    FallbackConfig {
+        directory: directory.to_owned(),
+        retry: RetryPolicy {
+            retries: Some(0),
+            factor: 1.0,
+            min: Duration::ZERO,
+            max: Duration::ZERO,
+            randomize: false,
+        },
+        fsync: Fsync::Never,
+        segment_bytes: SEGMENT_BYTES,
+        modes: MODES,
+        max_bytes: None,
+        replay: ReplayConfig {
+            enabled: true,
+            max_messages_per_second: None,
+            archive: false,
+        },
+    }
+}
