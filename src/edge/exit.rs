@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ pub fn watch(env: &Env, shared: &Arc<Shared>) -> Result<()> {
     }
     #[cfg(unix)]
     {
-        static AT_EXIT: Once = Once::new();
+        static AT_EXIT: std::sync::Once = std::sync::Once::new();
         // SAFETY: the handler is a plain function; the addon is never unloaded before the process.
         AT_EXIT.call_once(|| unsafe {
             libc::atexit(at_exit);

@@ -4,4 +4,5 @@ pub mod bridge;
 pub mod exit;
 pub mod json;
 pub mod queue;
+mod registration;
 pub mod value;
