@@ -3,7 +3,8 @@
 //!
 //! Node runs an environment's clean-up hooks when its event loop has ended and when a worker thread
 //! is terminated, but not on `process.exit()` and not after an uncaught exception: those call
-//! `exit`, whose handlers the C library runs.
+//! `exit`, whose handlers the C library runs. Where it does not, in Bun, or only when all threads are
+//! gone, on Windows, load.js has [`leave_thread`] called instead.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use napi::{Env, Result};
+use napi_derive::napi;
 
 use crate::worker::{Command, Shared};
 
@@ -67,6 +69,13 @@ extern "C" fn at_exit() {
     LEAVING.store(true, Ordering::Relaxed);
     // Unwinding into the C library is not allowed, and there is nobody left to tell.
     let _ = std::panic::catch_unwind(|| leave(None));
+}
+
+/// Ends the publishers of this thread: the last thing that its JavaScript does.
+#[napi(js_name = "leave", skip_typescript)]
+#[cfg_attr(test, allow(dead_code))]
+pub fn leave_thread() {
+    leave(Some(std::thread::current().id()));
 }
 
 /// Ends the publishers of one thread, or all.

@@ -1,6 +1,7 @@
 //! The edge to JavaScript: its values as ours, and our calls into it.
 
 pub mod bridge;
+pub mod deferred;
 pub mod exit;
 pub mod json;
 pub mod queue;
