@@ -6,10 +6,7 @@ const os = require('node:os')
 const path = require('node:path')
 
 const root = path.resolve(__dirname, '..')
-const platform = fs
-  .readdirSync(root)
-  .map((name) => /^kafka-publisher\.(.+)\.node$/.exec(name)?.[1])
-  .find(Boolean)
+const platform = require('./support/platform')
 const addon = path.join(root, `kafka-publisher.${platform}.node`)
 const other = platform.startsWith('darwin') ? 'linux-x64-gnu' : 'darwin-arm64'
 

@@ -36,6 +36,16 @@ async function stageMain(platforms) {
   return stage('kafka-publisher', content, '.', [...content.files, ...ALWAYS_PACKED])
 }
 
+/** A package like that of another platform, whose addon nothing can load: for tests. */
+export async function packStandIn(platform) {
+  const content = await readPackage(path.join('npm', platform))
+  const folder = path.join(PACKAGES, content.name)
+  await mkdir(folder, { recursive: true })
+  await writeFile(path.join(folder, 'package.json'), JSON.stringify(content))
+  await writeFile(path.join(folder, content.main), 'for another platform')
+  return packFolder(folder)
+}
+
 async function stagePlatform(platform) {
   const folder = path.join('npm', platform)
   const content = await readPackage(folder)
@@ -82,7 +92,9 @@ async function checkPlatformPackages(platforms) {
     }
     for (const [name, value] of Object.entries(expected)) {
       if (JSON.stringify(content[name]) !== JSON.stringify(value)) {
-        throw new StepFailed(`npm/${platform}/package.json: ${name} is to be ${JSON.stringify(value)}`)
+        throw new StepFailed(
+          `npm/${platform}/package.json: ${name} is to be ${JSON.stringify(value)}`
+        )
       }
     }
   }

@@ -38,7 +38,10 @@ export const addonOf = (platform) =>
 export async function buildRelease(wanted) {
   const target = wanted ?? (await hostTarget())
   const platform = PLATFORMS[target]
-  if (!platform) throw new StepFailed(`no package is for ${target}, only for:\n  ${Object.keys(PLATFORMS).join('\n  ')}`)
+  if (!platform)
+    throw new StepFailed(
+      `no package is for ${target}, only for:\n  ${Object.keys(PLATFORMS).join('\n  ')}`
+    )
   await checkTools()
   const library = await build(target)
   await copyFile(library, addonOf(platform))

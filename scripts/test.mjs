@@ -6,6 +6,7 @@ import { readdir, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { nodeModule, root, run, runMain, StepFailed } from './command.mjs'
+import { testLocalPackage } from './package.mjs'
 import { testRuntimes } from './runtimes.mjs'
 import {
   buildAddon,
@@ -38,6 +39,7 @@ async function main() {
   await step('Kafka for the tests', fetchKafka)
   await step('jest', runJest)
   await step('runtimes', () => testRuntimes({ ends: true }))
+  await step('package', testLocalPackage)
   for (const example of await find('examples', /\.[cm]?js$/)) {
     await step(example, () => run('node', [example]))
   }

@@ -1,4 +1,4 @@
-// The runtimes that the package is for, real ones, in a cache outside the tree: npm fetches each once
+// The runtimes that the package is for, and the package managers that install it, real ones, in a cache outside the tree: npm fetches each once
 // a machine.
 
 const { execFile } = require('node:child_process')
@@ -27,12 +27,21 @@ const NODE_VERSIONS = [
 ]
 const UNSUPPORTED_NODE_VERSIONS = ['9.11.2', '10.15.3', '11.7.0']
 
-const RUNTIMES = [...NODE_VERSIONS.map(node), bun(), deno()]
-/** What `npm test` takes the time for. */
-const ENDS_OF_THE_RANGE = [node('8.17.0'), node(NODE_VERSIONS.at(-1)), bun(), deno()]
-const UNSUPPORTED = UNSUPPORTED_NODE_VERSIONS.map(node)
+/** Package managers, which a Node.js runs. */
+const MANAGERS = {
+  // The one that Node.js 8.17 came with.
+  'npm 6': runtime('npm 6', 'npm', '6.13.4', 'bin/npm-cli.js'),
+  'npm 11': runtime('npm 11', 'npm', '11.19.1', 'bin/npm-cli.js'),
+  pnpm: runtime('pnpm', 'pnpm', '10.34.9', 'bin/pnpm.cjs'),
+  'yarn 1': runtime('yarn 1', 'yarn', '1.22.22', 'bin/yarn.js'),
+}
 
-function node(version) {
+const RUNTIMES = [...NODE_VERSIONS.map(nodeOf), bun(), deno()]
+/** What `npm test` takes the time for. */
+const ENDS_OF_THE_RANGE = [nodeOf('8.17.0'), nodeOf(NODE_VERSIONS.at(-1)), bun(), deno()]
+const UNSUPPORTED = UNSUPPORTED_NODE_VERSIONS.map(nodeOf)
+
+function nodeOf(version) {
   const name = `node-linux-${process.arch}`
   return runtime(`Node.js ${version}`, name, version, 'bin/node')
 }
@@ -87,4 +96,4 @@ const exists = (file) =>
     () => false
   )
 
-module.exports = { RUNTIMES, ENDS_OF_THE_RANGE, UNSUPPORTED, installRuntime }
+module.exports = { RUNTIMES, ENDS_OF_THE_RANGE, UNSUPPORTED, MANAGERS, nodeOf, installRuntime }
