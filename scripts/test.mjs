@@ -7,6 +7,8 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { nodeModule, root, run, runMain, StepFailed } from './command.mjs'
 import { fuzz } from './fuzz.mjs'
+import { testLocalPackage } from './package.mjs'
+import { testRuntimes } from './runtimes.mjs'
 import {
   buildAddon,
   cargoEnv,
@@ -38,6 +40,8 @@ async function main() {
   await step('index.d.ts', checkTypesAreCommitted)
   await step('Kafka for the tests', fetchKafka)
   await step('jest', runJest)
+  await step('runtimes', () => testRuntimes({ ends: true }))
+  await step('package', testLocalPackage)
   for (const example of await find('examples', /\.[cm]?js$/)) {
     await step(example, () => run('node', [example]))
   }

@@ -13,6 +13,7 @@ use napi_derive::napi;
 use crate::edge::bridge::{
     self, Bridge, Functions, Holds, JsHost, JsPartition, JsSink, RedirectFunction,
 };
+use crate::edge::deferred::Deferred;
 use crate::edge::json::Json;
 use crate::edge::queue::{self, Queue};
 use crate::edge::{exit, value};
@@ -221,12 +222,10 @@ impl KafkaPublisher {
         env: &Env,
         command: impl FnOnce(Settle) -> Command,
     ) -> Result<Object<'static>> {
-        let (deferred, promise) = env.create_deferred::<(), fn(Env) -> Result<()>>()?;
-        self.shared
-            .command(command(Box::new(move |result| match result {
-                Ok(()) => deferred.resolve(|_| Ok(())),
-                Err(reason) => deferred.reject(Error::from_reason(reason)),
-            })));
+        let (deferred, promise) = Deferred::<()>::new(env)?;
+        self.shared.command(command(Box::new(move |result| {
+            deferred.settle(result.map_err(Error::from_reason));
+        })));
         // SAFETY: returned to JavaScript before this scope ends.
         Ok(Object::from_raw(env.raw(), napi::JsValue::raw(&promise)))
     }

@@ -3,15 +3,17 @@
 //!
 //! Node runs an environment's clean-up hooks when its event loop has ended and when a worker thread
 //! is terminated, but not on `process.exit()` and not after an uncaught exception: those call
-//! `exit`, whose handlers the C library runs.
+//! `exit`, whose handlers the C library runs. Where it does not, in Bun, or only when all threads are
+//! gone, on Windows, load.js has [`leave_thread`] called instead.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use napi::{Env, Result};
+use napi_derive::napi;
 
 use crate::worker::{Command, Shared};
 
@@ -53,7 +55,7 @@ pub fn watch(env: &Env, shared: &Arc<Shared>) -> Result<()> {
     }
     #[cfg(unix)]
     {
-        static AT_EXIT: Once = Once::new();
+        static AT_EXIT: std::sync::Once = std::sync::Once::new();
         // SAFETY: the handler is a plain function; the addon is never unloaded before the process.
         AT_EXIT.call_once(|| unsafe {
             libc::atexit(at_exit);
@@ -67,6 +69,13 @@ extern "C" fn at_exit() {
     LEAVING.store(true, Ordering::Relaxed);
     // Unwinding into the C library is not allowed, and there is nobody left to tell.
     let _ = std::panic::catch_unwind(|| leave(None));
+}
+
+/// Ends the publishers of this thread: the last thing that its JavaScript does.
+#[napi(js_name = "leave", skip_typescript)]
+#[cfg_attr(test, allow(dead_code))]
+pub fn leave_thread() {
+    leave(Some(std::thread::current().id()));
 }
 
 /// Ends the publishers of one thread, or all.

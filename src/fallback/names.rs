@@ -21,7 +21,7 @@ pub enum FileKind {
     Progress,
     /// Beside a segment: what of it could not be replayed.
     Rejected,
-    /// A lock or progress file before it gets its name; left there by a process that died.
+    /// A lock file before it gets its name; left there by a process that died.
     Unfinished,
     /// Messages of 0.1.3 (`fallback.log`) or 0.1.4 (`fallback-<uuid>.log`).
     Legacy,
@@ -89,7 +89,6 @@ pub fn kind(name: &str) -> FileKind {
         (Ok(sequence), "") => FileKind::Segment { instance, sequence },
         (Ok(_), ".progress" | ".progress.new") => FileKind::Progress,
         (Ok(_), ".rejected") => FileKind::Rejected,
-        (Ok(_), ".progress.new") => FileKind::Unfinished,
         _ => FileKind::Other,
     }
 }
@@ -141,10 +140,8 @@ mod tests {
             }
         );
         let lock = lock(Path::new("d"), instance);
-        for unfinished in [&lock, &progress(&path)] {
-            let unfinished = with_suffix(unfinished, ".new");
-            assert_eq!(kind(&name(&unfinished)), FileKind::Unfinished);
-        }
+        let unfinished = with_suffix(&lock, ".new");
+        assert_eq!(kind(&name(&unfinished)), FileKind::Unfinished);
         for other in [
             "orders.log",
             "fallback-",

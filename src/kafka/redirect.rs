@@ -4,11 +4,39 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 
-use libc::addrinfo;
 use rdkafka::bindings as rd;
 
 use super::Context;
 use crate::options::Address;
+
+#[cfg(unix)]
+use libc::{addrinfo, freeaddrinfo, getaddrinfo};
+#[cfg(windows)]
+use winsock::{addrinfo, freeaddrinfo, getaddrinfo};
+
+/// What `libc` has for other systems only.
+#[cfg(windows)]
+mod winsock {
+    use std::ffi::{c_char, c_int};
+
+    /// Only ever behind a pointer: made by `getaddrinfo`, read by librdkafka.
+    #[repr(C)]
+    #[allow(non_camel_case_types)]
+    pub struct addrinfo {
+        _private: [u8; 0],
+    }
+
+    #[link(name = "ws2_32")]
+    unsafe extern "system" {
+        pub fn getaddrinfo(
+            node: *const c_char,
+            service: *const c_char,
+            hints: *const addrinfo,
+            result: *mut *mut addrinfo,
+        ) -> c_int;
+        pub fn freeaddrinfo(list: *mut addrinfo);
+    }
+}
 
 /// Says where a broker really is. Called on librdkafka's threads, one per broker.
 pub trait Redirect: Send + Sync {
@@ -54,7 +82,7 @@ unsafe extern "C" fn resolve(
     // freed here was made by `getaddrinfo` below.
     unsafe {
         if node.is_null() && service.is_null() {
-            libc::freeaddrinfo(*result);
+            freeaddrinfo(*result);
             *result = ptr::null_mut();
             return 0;
         }
@@ -69,10 +97,8 @@ unsafe extern "C" fn resolve(
             ))
         });
         match redirected {
-            Some((node, service)) => {
-                libc::getaddrinfo(node.as_ptr(), service.as_ptr(), hints, result)
-            }
-            None => libc::getaddrinfo(node, service, hints, result),
+            Some((node, service)) => getaddrinfo(node.as_ptr(), service.as_ptr(), hints, result),
+            None => getaddrinfo(node, service, hints, result),
         }
     }
 }

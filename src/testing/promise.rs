@@ -6,10 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use napi::bindgen_prelude::*;
-use napi::{Env, JsDeferred, JsValue, sys};
+use napi::{Env, JsValue, sys};
 
 use super::CLOSED;
 use super::reader::{Message, Reader};
+use crate::edge::deferred::Deferred;
 
 /// What to find out about a topic.
 pub struct Question {
@@ -24,27 +25,22 @@ pub enum Answer {
     Count(i64),
 }
 
-type Resolver = Box<dyn FnOnce(Env) -> Result<Answer>>;
-type Deferred = JsDeferred<Answer, Resolver>;
-
 /// A promise that its reader, or the end of the cluster, settles: whichever is first. Until then it
 /// keeps the event loop alive.
 #[derive(Clone)]
-pub struct Pending(Arc<Mutex<Option<Deferred>>>);
+pub struct Pending(Arc<Mutex<Option<Deferred<Answer>>>>);
 
 impl Pending {
     /// The second is the promise.
     pub fn new(env: &Env) -> Result<(Self, Object<'_>)> {
-        let (deferred, promise) = env.create_deferred::<Answer, Resolver>()?;
+        let (deferred, promise) = Deferred::new(env)?;
         Ok((Pending(Arc::new(Mutex::new(Some(deferred)))), promise))
     }
 
     pub fn settle(&self, result: Result<Answer>) {
         let deferred = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (deferred, result) {
-            (Some(deferred), Ok(answer)) => deferred.resolve(Box::new(|_| Ok(answer))),
-            (Some(deferred), Err(error)) => deferred.reject(error),
-            (None, _) => {}
+        if let Some(deferred) = deferred {
+            deferred.settle(result);
         }
     }
 

@@ -16,6 +16,7 @@ mod replay;
 mod reports;
 mod routing;
 mod shared;
+mod states;
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -24,11 +25,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
-
 use crate::fallback::{Instance, Offer, Writer};
 use crate::kafka::{PartitionInfo, Producer, Redirect, Tuning};
-use crate::logging::STATE;
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
 use crate::statistics::{Place, State};
@@ -302,56 +300,6 @@ impl Worker {
                 partitions,
                 failure,
             } => self.batch_is_partitioned(ticket, &partitions, failure),
-        }
-    }
-
-    /// From `Created`: the first `init()` or message.
-    fn connect(&mut self) {
-        if self.state == State::Created {
-            self.set_state(State::Connecting);
-            self.probing.begin(self.config.retry_window);
-        }
-    }
-
-    fn set_state(&mut self, state: State) {
-        self.state = state;
-        self.shared.statistics.set_state(state);
-    }
-
-    /// To `FallingBack`: Kafka is away. What librdkafka holds comes back and goes to file first.
-    fn fall_back(&mut self, why: &str) {
-        if !matches!(
-            self.state,
-            State::Created | State::Connecting | State::Publishing
-        ) {
-            return;
-        }
-        warn!(target: STATE,
-            "Kafka does not answer ({why}); messages go to {}",
-            self.config.fallback.directory.display()
-        );
-        self.shared
-            .statistics
-            .error(format!("Kafka does not answer: {why}"));
-        self.set_state(State::FallingBack);
-        self.probing.schedule(self.config.probe);
-        self.purge(AfterPurge::WriteToFile);
-    }
-
-    /// Back to `Publishing`.
-    fn recover(&mut self) {
-        // What was held back belongs before the news that it is over.
-        crate::logging::flush_suppressed(true);
-        let was = self.state;
-        self.set_state(State::Publishing);
-        self.last_answer = Some(Instant::now());
-        match was {
-            State::FallingBack => info!(target: STATE, "Kafka answers again; publishing"),
-            _ => info!(target: STATE, "connected to Kafka; publishing"),
-        }
-        self.seal();
-        for settle in self.init_waiters.drain(..) {
-            settle(Ok(()));
         }
     }
 

@@ -1,0 +1,10 @@
+// `npm run test:soak`: the tests that look for leaks, for long: 10,000 publishers, 3,200 worker threads.
+
+import { nodeModule, run, runMain } from './command.mjs'
+import { setUp } from './setup.mjs'
+
+await runMain(async () => {
+  await setUp()
+  const env = { KAFKA_PUBLISHER_SOAK: '1' }
+  await run('node', [nodeModule('jest/bin/jest.js'), 'contexts'], { env })
+})
