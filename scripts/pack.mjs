@@ -8,21 +8,29 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { root, runMain, StepFailed } from './command.mjs'
-import { addonOf, readPackage } from './release.mjs'
+import { addonOf, checkAddon, readPackage } from './release.mjs'
 
 export const PACKAGES = path.join(root, 'target', 'packages')
 /** Of no use to those who install the package. */
 const OURS = ['scripts', 'devDependencies', 'napi']
 const ALWAYS_PACKED = ['README.md', 'LICENSE']
 
-/** What is packed is listed as npm lists it: `{ filename, unpackedSize, files: [{ path }] }`. */
-export async function pack({ platforms } = {}) {
+/**
+ * What is packed is listed as npm lists it: `{ filename, unpackedSize, files: [{ path }] }`.
+ *
+ * @param {{platform?: string, addon?: string}} [only] one platform only, for tests: with this addon
+ *   instead of the one that ships, and then without the check of what it needs
+ */
+export async function pack({ platform, addon } = {}) {
   await rm(PACKAGES, { recursive: true, force: true })
   const all = await readdir(path.join(root, 'npm'))
-  const wanted = platforms ?? all.filter((platform) => existsSync(addonOf(platform)))
+  const wanted = platform ? [platform] : all.filter((name) => existsSync(addonOf(name)))
   await checkPlatformPackages(all)
   const packed = [await packFolder(await stageMain(all))]
-  for (const platform of wanted) packed.push(await packFolder(await stagePlatform(platform)))
+  for (const name of wanted) {
+    if (!addon && name.startsWith('linux')) await checkAddon(name)
+    packed.push(await packFolder(await stagePlatform(name, addon ?? addonOf(name))))
+  }
   return packed
 }
 
@@ -46,10 +54,12 @@ export async function packStandIn(platform) {
   return packFolder(folder)
 }
 
-async function stagePlatform(platform) {
-  const folder = path.join('npm', platform)
-  const content = await readPackage(folder)
-  return stage(content.name, content, folder, [...content.files, 'README.md'])
+async function stagePlatform(platform, addon) {
+  const from = path.join('npm', platform)
+  const content = await readPackage(from)
+  const folder = await stage(content.name, content, from, ['README.md'])
+  await copyFile(addon, path.join(folder, content.main))
+  return folder
 }
 
 async function stage(name, content, from, files) {

@@ -3,16 +3,7 @@
 // example is run there. Types and exports are checked, too.
 
 import { execFile } from 'node:child_process'
-import {
-  copyFile,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import os from 'node:os'
 import path from 'node:path'
@@ -20,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { nodeModule, root, run, runMain, StepFailed } from './command.mjs'
 import { pack, packStandIn } from './pack.mjs'
-import { addonOf, buildRelease, readPackage } from './release.mjs'
+import { buildRelease, readPackage } from './release.mjs'
 import { setUp } from './setup.mjs'
 
 const require = createRequire(import.meta.url)
@@ -46,8 +37,8 @@ const INSTALLS = [
 ]
 
 /** `onlyNpm`: not pnpm and yarn. The addon is the one that ships, or else a local build. */
-export async function testPackage({ platform, onlyNpm = false }) {
-  const packed = await pack({ platforms: [platform] })
+export async function testPackage({ platform, addon, onlyNpm = false }) {
+  const packed = await pack({ platform, addon })
   for (const { filename, size, unpackedSize, files } of packed) {
     console.log(`${filename}: ${kB(size)}, unpacked ${kB(unpackedSize)}`)
     for (const file of files) console.log(`  ${file.path} ${kB(file.size)}`)
@@ -199,7 +190,6 @@ async function checkTypes({ tarball, folder }) {
     for (const extension of ['ts', 'mts', 'cts']) {
       await writeFile(path.join(project, `consumer.${extension}`), program)
     }
-    await copyFile(path.join(root, '__test__/types/consumer.ts'), path.join(project, 'consumer.ts'))
     for (const [module, resolution] of [
       ['node16', 'node16'],
       ['nodenext', 'nodenext'],
@@ -239,8 +229,8 @@ async function checkTypes({ tarball, folder }) {
 /** For `npm test`: with the local build, which is not the one that ships, in its place. */
 export async function testLocalPackage() {
   const platform = require('../__test__/support/platform.js')
-  await copyFile(path.join(root, `kafka-publisher.${platform}.node`), addonOf(platform))
-  await testPackage({ platform, onlyNpm: true })
+  const addon = path.join(root, `kafka-publisher.${platform}.node`)
+  await testPackage({ platform, addon, onlyNpm: true })
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
