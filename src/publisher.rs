@@ -15,7 +15,7 @@ use crate::edge::bridge::{
 };
 use crate::edge::deferred::Deferred;
 use crate::edge::json::Json;
-use crate::edge::queue::{self, Queue};
+use crate::edge::queue::{self, Form, Queue};
 use crate::edge::{exit, value};
 use crate::fallback::{Instance, Writer, WriterParts};
 use crate::inbox::{Inbox, Limits};
@@ -281,22 +281,34 @@ unsafe extern "C" fn queue_callback(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
+    unsafe { push(env, info, Form::Value) }
+}
+
+/// `queueText(key, text, [topic])`, for index.js.
+unsafe extern "C" fn queue_text_callback(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    unsafe { push(env, info, Form::Text) }
+}
+
+unsafe fn push(env: sys::napi_env, info: sys::napi_callback_info, form: Form) -> sys::napi_value {
     let mut result = ptr::null_mut();
     // SAFETY: V8 has checked that `this` is an instance of the class, so what it wraps, if anything,
     // is a `KafkaPublisher`, alive as long as `this` is.
     unsafe {
-        let Some((this, arguments)) = queue::arguments(env, info) else {
+        let Some(arguments) = queue::arguments(env, info) else {
             return result;
         };
         let mut publisher = ptr::null_mut();
-        let wrapped = sys::napi_unwrap(env, this, &mut publisher);
+        let wrapped = sys::napi_unwrap(env, arguments.this, &mut publisher);
         let room = match publisher.cast::<KafkaPublisher>().as_ref() {
             Some(publisher) if wrapped == sys::Status::napi_ok => {
                 let newly_held = !publisher.holds.get();
                 publisher
                     .bridge
                     .hold_loop(env, &publisher.shared, &publisher.holds);
-                let room = publisher.queue.push(env, &arguments);
+                let room = publisher.queue.push(env, &arguments, form);
                 if newly_held {
                     // Refused, it has nothing to wait for.
                     publisher.bridge.release_if_idle(
@@ -315,18 +327,19 @@ unsafe extern "C" fn queue_callback(
 }
 
 napi::ctor::declarative::ctor! {
-    /// Adds `queue` to the class that the macro above defines.
+    /// Adds `queue` and `queueText` to the class that the macro above defines.
     #[ctor(unsafe)]
     fn register_queue() {
-        let property = Property::new().with_utf8_name("queue").map(|property| property.with_method(queue_callback));
-        if let Ok(property) = property {
-            napi::__private::register_class(
-                std::any::TypeId::of::<KafkaPublisher>(),
-                None,
-                "KafkaPublisher\0",
-                vec![property],
-                false,
-            );
-        }
+        let named = |name: &str, method| {
+            Property::new().with_utf8_name(name).map(|property| property.with_method(method))
+        };
+        let methods = [named("queue", queue_callback), named("queueText", queue_text_callback)];
+        napi::__private::register_class(
+            std::any::TypeId::of::<KafkaPublisher>(),
+            None,
+            "KafkaPublisher\0",
+            methods.into_iter().flatten().collect(),
+            false,
+        );
     }
 }

@@ -58,16 +58,28 @@ impl Queue {
     ///
     /// # Safety
     /// On the JS thread, with the values alive.
-    pub unsafe fn push(&self, env: sys::napi_env, arguments: &[sys::napi_value; 3]) -> bool {
-        let [key, value, topic] = *arguments;
+    pub unsafe fn push(&self, env: sys::napi_env, arguments: &Arguments, form: Form) -> bool {
+        let Arguments {
+            values: [key, value, topic],
+            count,
+            ..
+        } = *arguments;
         // The user's `toJSON` may call `queue()` again: nothing is borrowed or locked until the
         // text is there.
         let pushed = unsafe {
-            self.topic(env, topic).and_then(|topic| {
+            let topic = if count < 3 {
+                self.default_topic.ok_or((Reason::NoTopic, None))
+            } else {
+                self.topic(env, topic)
+            };
+            topic.and_then(|topic| {
                 let mut key_bytes = std::mem::take(&mut self.scratch.borrow_mut().key);
                 key_bytes.clear();
                 let pushed = self.key(env, key, &mut key_bytes).and_then(|()| {
-                    let text = self.value(env, value)?;
+                    let text = match form {
+                        Form::Value => self.value(env, value)?,
+                        Form::Text => value,
+                    };
                     self.accept(env, topic, &key_bytes, text)
                 });
                 self.scratch.borrow_mut().key = key_bytes;
@@ -231,14 +243,27 @@ fn kind_name(kind: sys::napi_valuetype) -> &'static str {
     }
 }
 
-/// Reads the arguments of a raw callback: missing ones are `undefined`.
+/// What the second argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The message itself.
+    Value,
+    /// Its JSON text.
+    Text,
+}
+
+/// `this` and `(key, message, [topic])`; missing ones are `undefined`.
+pub struct Arguments {
+    pub this: sys::napi_value,
+    pub values: [sys::napi_value; 3],
+    count: usize,
+}
+
+/// Reads the arguments of a raw callback.
 ///
 /// # Safety
 /// Within the callback that `env` and `info` belong to.
-pub unsafe fn arguments(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> Option<(sys::napi_value, [sys::napi_value; 3])> {
+pub unsafe fn arguments(env: sys::napi_env, info: sys::napi_callback_info) -> Option<Arguments> {
     let mut values = [ptr::null_mut(); 3];
     let (mut count, mut this) = (values.len(), ptr::null_mut());
     // SAFETY: as many values as `count` says are written; missing ones become `undefined`.
@@ -252,5 +277,9 @@ pub unsafe fn arguments(
             ptr::null_mut(),
         )
     };
-    (status == sys::Status::napi_ok).then_some((this, values))
+    (status == sys::Status::napi_ok).then_some(Arguments {
+        this,
+        values,
+        count,
+    })
 }
