@@ -24,6 +24,10 @@ const WINDOW = Math.ceil(MEMORY / 16 / 296) + 1
 // Others' files are looked for every 5 seconds.
 const TAKEN_OVER_MS = 20_000
 
+// Longer than a producer takes to get its id on a busy machine: a message that is given up and yet
+// delivered would be a duplicate that no kill has made.
+const PATIENT = { attempts: 2, delay: { min: 1000, max: 1000 } }
+
 const random = seededRandom(Number(process.env.KILL_SEED ?? 7))
 
 let cluster
@@ -51,6 +55,8 @@ function options(fallback) {
     fallback: { directory, fsync: 'never', segmentBytes: 5000, ...fallback },
   }
 }
+
+const patientOptions = () => ({ ...options(), retries: PATIENT })
 
 function queue(publisher, name, count) {
   for (let i = 0; i < count; i++) publisher.queue(keyOf(name, i), messageOf(name, i))
@@ -101,7 +107,7 @@ describe('two to eight processes, started and killed at random', () => {
     for (let round = 0; round < rounds; round++) {
       const isFull = children.length === 8
       if (children.length < 2 || (!isFull && random.between(0, 1) === 1)) {
-        const child = new Child(`${perTick} ${round}`, options(), { perTick })
+        const child = new Child(`${perTick} ${round}`, patientOptions(), { perTick })
         await child.until(() => true, 'a start')
         children.push(child)
       } else {
@@ -116,7 +122,7 @@ describe('two to eight processes, started and killed at random', () => {
   test('while Kafka is away: none publishes what another does, and nothing is left behind', async () => {
     cluster.brokerDown()
     const children = await stir(24, 5)
-    children.push(new Child('the last one', options(), { perTick: 5 }))
+    children.push(new Child('the last one', patientOptions(), { perTick: 5 }))
     const inFiles = idsInFiles()
     expect(inFiles.length).toBeGreaterThan(500)
     cluster.brokerUp()
@@ -269,21 +275,19 @@ describe('what an ended publisher has left', () => {
     expect([places.size, moreThanOnce(places)]).toEqual([202, []])
   })
 
-  test('and what someone has not finished for 10 minutes is removed', async () => {
+  test('is tidied up: what somebody died over goes, too', async () => {
     await leave('first', 10)
-    const names = ['lock.new', '000001.log.progress.new'].flatMap((ending) => {
-      const before = ending.startsWith('lock') ? '.' : '-'
-      return [1, 2].map(() => `fallback-${crypto.randomUUID()}${before}${ending}`)
-    })
-    const unfinished = names.map((name) => path.join(directory, name))
-    for (const file of unfinished) fs.writeFileSync(file, '')
-    const [old, fresh] = [0, 1].map((at) => unfinished.filter((_, n) => n % 2 === at))
-    old.forEach(makeOld)
+    const unfinished = (ending) => path.join(directory, `fallback-${crypto.randomUUID()}${ending}`)
+    const old = unfinished('.lock.new')
+    const fresh = unfinished('.lock.new')
+    const progress = unfinished('-000001.log.progress.new')
+    for (const file of [old, fresh, progress]) fs.writeFileSync(file, '')
+    makeOld(old)
     const next = makePublisher(options())
     await until(() => next.getStatistics().sentCnt === 10, { timeoutMs: TAKEN_OVER_MS })
     await next.end()
-    expect(old.filter((file) => fs.existsSync(file))).toEqual([])
-    expect(fresh.filter((file) => fs.existsSync(file))).toEqual(fresh)
+    // Somebody may just be making the other lock.
+    expect([old, fresh, progress].filter((file) => fs.existsSync(file))).toEqual([fresh])
   })
 
   test('is left alone where replay is off', async () => {

@@ -14,7 +14,7 @@ use super::names::{self, FileKind};
 pub struct Listing {
     pub groups: BTreeMap<Uuid, Group>,
     pub progress: Vec<PathBuf>,
-    /// Lock and progress files that were being made.
+    /// Locks that were being made.
     pub unfinished: Vec<DirEntry>,
     /// Files of earlier versions.
     pub legacy: Vec<DirEntry>,
