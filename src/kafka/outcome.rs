@@ -5,7 +5,8 @@ use rdkafka::types::RDKafkaErrorCode;
 /// Classified by what the worker does about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The broker will never take this message.
+    /// The broker will never take this message, if it was alone in its batch. If not, librdkafka says
+    /// no more than this of each of several, whatever is wrong with them.
     Refused,
     /// The message's time is too far from the broker's: a clock is wrong, or the message old.
     Time,

@@ -120,6 +120,19 @@ impl Circuits {
             })
     }
 
+    /// Whether the topic is known to be in trouble, and no trial is on its way.
+    pub fn is_open(&self, topic: TopicId) -> bool {
+        let trouble = self.troubles.get(&topic);
+        trouble.is_some_and(|trouble| matches!(trouble.circuit, Circuit::Open { .. }))
+    }
+
+    /// This message has to be sent again: if it was a trial, it has told nothing.
+    pub fn abandon_trial(&mut self, sequence: u64, now: Instant) {
+        if let Some((_, trouble)) = self.trial(sequence) {
+            trouble.circuit = Circuit::Open { until: now };
+        }
+    }
+
     /// Messages on their way were taken back: trials among them have told nothing.
     pub fn abandon_trials(&mut self, now: Instant) {
         for trouble in self.troubles.values_mut() {
@@ -159,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_that_has_told_nothing_is_followed_by_another() {
+        let (now, mut circuits) = (Instant::now(), circuits());
+        circuits.trip(A, now);
+        let later = now + Duration::from_secs(1);
+        circuits.begin_trial(A, 7);
+        circuits.abandon_trial(7, later);
+        assert!(circuits.is_open(A) && !circuits.is_open(B));
+        assert_eq!(circuits.way(A, later), Way::Trial);
+    }
+
+    #[test]
     fn one_message_tries_and_the_wait_grows() {
         let (now, mut circuits) = (Instant::now(), circuits());
         circuits.trip(A, now);
@@ -176,6 +200,8 @@ mod tests {
         assert_eq!(circuits.way(A, later + Duration::from_secs(2)), Way::Trial);
         circuits.begin_trial(A, 9);
         circuits.resent(9, 11);
+        circuits.abandon_trial(9, later);
+        assert!(!circuits.is_open(A));
         assert_eq!(circuits.answered(9, later), None);
         let closed = later + Duration::from_secs(3);
         assert_eq!(circuits.answered(11, closed), Some(A));

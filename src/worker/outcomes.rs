@@ -69,10 +69,10 @@ impl Worker {
                 continue;
             }
             self.in_flight.done(returned.sequence);
-            if classify(returned.code) == Outcome::TooLarge {
-                self.too_large(&returned);
-            } else {
-                self.not_delivered(returned);
+            match classify(returned.code) {
+                Outcome::TooLarge => self.too_large(&returned),
+                Outcome::Refused => self.refused(&returned),
+                _ => self.not_delivered(returned),
             }
         }
         any
@@ -107,7 +107,11 @@ impl Worker {
     /// One message failed. What has to wait for a decision is kept in `returned`.
     fn not_delivered(&mut self, returned: Returned) {
         match classify(returned.code) {
-            Outcome::Refused => self.refused(&returned),
+            // What is wrong shows when it goes alone, or later, if its topic is in trouble anyway.
+            Outcome::Refused if self.circuits.is_open(returned.record.topic) => {
+                self.returned.push(returned);
+            }
+            Outcome::Refused => self.send_alone(returned),
             // Larger than a batch, it can only have been alone in its own.
             Outcome::TooLarge if returned.bytes.len() as u64 > self.config.kafka.batch_size => {
                 self.too_large(&returned)

@@ -17,6 +17,10 @@ use crate::message::{Amount, Batch, Record, TopicId, now_ms};
 const SHARE_BESIDE_LIVE: u64 = 16;
 /// How long after a live message that is so.
 const LIVE_MEMORY: Duration = Duration::from_secs(1);
+/// A message that was queued so long ago may be too old for its topic, in milliseconds.
+const OLD_MS: i64 = 60_000;
+/// How long a topic is remembered that takes no old messages: it may have been a clock after all.
+const RETIMED_MEMORY: Duration = Duration::from_secs(600);
 
 impl Worker {
     /// Hands messages to librdkafka while live ones leave room.
@@ -111,8 +115,10 @@ impl Worker {
         if let Some(trial) = &mut replay.trial {
             trial.topic = Some(topic);
         }
-        if replay.retimed.contains(&topic) {
-            record.timestamp = 0;
+        if let Some(since) = replay.retimed.get(&topic)
+            && since.elapsed() < RETIMED_MEMORY
+        {
+            record.timestamp = now_ms;
         }
         replay.last_used = Instant::now();
         let alone = replay
@@ -242,6 +248,9 @@ impl Worker {
         }
         let alone = alone || amount.bytes > self.config.kafka.batch_size;
         let id = returned.sequence & !REPLAYED;
+        if classify(returned.code) == Outcome::Time {
+            return self.refused_for_its_time(id, &returned.record, returned.code);
+        }
         self.replay_failed(id, returned.record.topic, returned.code, amount, alone);
     }
 
@@ -259,17 +268,16 @@ impl Worker {
             return;
         };
         match outcome {
-            Outcome::TooLarge if !alone => *replay.alone.entry(topic).or_default() += 1,
-            Outcome::Neighbour if !alone => *replay.alone.entry(topic).or_default() += 1,
+            Outcome::Refused | Outcome::TooLarge | Outcome::Neighbour if !alone => {
+                *replay.alone.entry(topic).or_default() += 1;
+                self.replay_goes_again(id, topic);
+            }
             Outcome::Refused | Outcome::TooLarge | Outcome::Neighbour => {
                 replay.verdicts.rejected.push((id, describe(code)));
                 if outcome == Outcome::TooLarge {
                     self.remember_too_large(topic, size.bytes);
                 }
-                return self.replay_was_answered(id | REPLAYED);
-            }
-            Outcome::Time if replay.retimed.insert(topic) => {
-                warn!(topic = %self.shared.topics.name(topic), "the topic does not take the time at which messages were queued; they get the time of now");
+                self.replay_was_answered(id | REPLAYED);
             }
             Outcome::Topic | Outcome::Time => {
                 replay.return_one(id, topic);
@@ -278,24 +286,56 @@ impl Worker {
                 if was_trial {
                     self.recover();
                 }
-                return;
             }
             Outcome::Cluster if replay.trial.is_some() => {
                 replay.return_one(id, topic);
-                return self.trial_failed(code);
+                self.trial_failed(code);
             }
             Outcome::Cluster if lately => {
                 replay.return_one(id, topic);
-                return self.topic_is_troubled(topic, code);
+                self.topic_is_troubled(topic, code);
             }
             Outcome::Cluster => {
                 replay.suspects.push((topic, code));
                 replay.return_one(id, topic);
-                return self.inquire();
+                self.inquire();
             }
-            Outcome::Fatal | Outcome::Purged => {}
+            Outcome::Fatal | Outcome::Purged => {
+                self.circuits.abandon_trial(id | REPLAYED, Instant::now());
+                replay.return_one(id, topic);
+            }
         }
+    }
+
+    /// Kafka has answered, and the message is to be sent in another way.
+    fn replay_goes_again(&mut self, id: u64, topic: TopicId) {
+        self.last_answer = Some(Instant::now());
+        self.circuits.abandon_trial(id | REPLAYED, Instant::now());
+        let Some(replay) = &mut self.replay else {
+            return;
+        };
         replay.return_one(id, topic);
+        if replay.trial.take().is_some() {
+            self.recover();
+        }
+    }
+
+    /// Either the topic takes no old messages, or a clock is wrong: the time of now helps in the first
+    /// case only.
+    fn refused_for_its_time(&mut self, id: u64, record: &Record, code: RDKafkaErrorCode) {
+        let topic = record.topic;
+        let Some(replay) = &mut self.replay else {
+            return;
+        };
+        if now_ms() - record.timestamp > OLD_MS {
+            if replay.retimed.insert(topic, Instant::now()).is_none() {
+                warn!(topic = %self.shared.topics.name(topic), "the topic does not take the time at which messages were queued; they get the time of now");
+            }
+            return self.replay_goes_again(id, topic);
+        }
+        // The time of now is not taken either.
+        replay.retimed.remove(&topic);
+        self.replay_failed(id, topic, code, Amount::default(), true);
     }
 
     /// What the partitioner was asked about is ready. Returns it if it is not from a file.

@@ -63,7 +63,7 @@ pub(super) struct Replaying {
     /// So many messages of a topic go alone, because their batch was refused.
     alone: HashMap<TopicId, u64>,
     /// Topics that don't take the time at which their messages were queued.
-    retimed: HashSet<TopicId>,
+    retimed: HashMap<TopicId, Instant>,
     trial: Option<Trial>,
 }
 
@@ -82,7 +82,7 @@ impl Replaying {
             halted: HashSet::new(),
             suspects: Vec::new(),
             alone: HashMap::new(),
-            retimed: HashSet::new(),
+            retimed: HashMap::new(),
             trial: None,
         }
     }
