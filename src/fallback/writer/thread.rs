@@ -123,6 +123,11 @@ impl WriterThread {
                 let (topic, whole) = (self.topics.name(record.topic), lines.len());
                 record::append(&mut lines, &topic, record, self.encoding, key, value);
                 let size = Amount::of_one(key.len() + value.len());
+                // A write goes to one file as a whole.
+                if whole > 0 && lines.len() as u64 > self.config.segment_bytes {
+                    lines.truncate(whole);
+                    break;
+                }
                 batch.advance();
                 if lines.len() as u64 > room {
                     lines.truncate(whole);

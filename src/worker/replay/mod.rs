@@ -332,7 +332,9 @@ impl Worker {
         let Some(since) = self.writer.unsealed_since() else {
             return;
         };
-        let patience = if self.circuits.is_any_open() {
+        // A topic whose messages are in sealed files already has its trial from there.
+        let is_held_back = self.replay.as_ref().is_some_and(|r| !r.halted.is_empty());
+        let patience = if is_held_back && self.circuits.is_any_open() {
             SEAL_AFTER_IN_TROUBLE
         } else {
             SEAL_AFTER
