@@ -18,7 +18,7 @@ const TOPIC = 'kills'
 const NOWHERE = '127.0.0.1:1'
 const MEMORY = 1 << 20
 // What the replayer may have on its way counts so much, and one more message may not fit exactly.
-const WINDOW = MEMORY / 16
+const WINDOW = MEMORY / 8
 const OVERHEAD = 256
 // A key and a value of support/numbered.js have at least so many bytes.
 const SHORTEST = 40

@@ -20,7 +20,7 @@ const { until } = require('./support/until')
 const TOPIC = 'shared'
 const MEMORY = 1 << 20
 // See support/numbered.js: each message costs 256 bytes and its own, which are 40 at least.
-const WINDOW = Math.ceil(MEMORY / 16 / 296) + 1
+const WINDOW = Math.ceil(MEMORY / 8 / 296) + 1
 // Others' files are looked for every 5 seconds.
 const TAKEN_OVER_MS = 20_000
 

@@ -29,7 +29,7 @@ impl Limits {
         Limits {
             total: max_buffered_bytes,
             flight: max_buffered_bytes / 8 * 3,
-            replay: max_buffered_bytes / 16,
+            replay: max_buffered_bytes / 8,
             spill: max_buffered_bytes / 8,
             spill_in_purge: max_buffered_bytes / 4,
             high: max_buffered_bytes / 16,

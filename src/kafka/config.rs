@@ -48,7 +48,7 @@ const ORDERING: [&str; 8] = [
 ];
 
 /// Long enough to fill batches from what is read at once.
-const REPLAY_LINGER_MS: &str = "5";
+const REPLAY_LINGER_MS: &str = "2";
 /// Messages from files are safe there and need not time out with the retry window, after which those
 /// that were younger would overtake them. A topic that does not answer holds the others up so long.
 const REPLAY_TIMEOUT_MS: u64 = 10_000;

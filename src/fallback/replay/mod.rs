@@ -26,7 +26,7 @@ use crate::statistics::{ReplayGauges, ReplayState, Statistics};
 /// How often other processes' files are looked for.
 const SCAN_INTERVAL: Duration = Duration::from_secs(5);
 /// Progress is written down when so much has been settled since, or after [`SAVE_INTERVAL`].
-const SAVE_SHARE: u64 = 4;
+const SAVE_SHARE: u64 = 8;
 const SAVE_INTERVAL: Duration = Duration::from_millis(20);
 /// Nothing to do but to wait for a command.
 const IDLE: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use crate::kafka::{Outcome, Producer, Tuning, classify, describe};
 use crate::message::{Amount, Batch, Record, TopicId, now_ms};
 
 /// The part of the replay's share that is used while live messages are about.
-const SHARE_BESIDE_LIVE: u64 = 16;
+const SHARE_BESIDE_LIVE: u64 = 32;
 /// How long after a live message that is so.
 const LIVE_MEMORY: Duration = Duration::from_secs(1);
 /// A message that was queued so long ago may be too old for its topic, in milliseconds.
