@@ -91,6 +91,15 @@ test('a new file begins before the old one grows past segmentBytes', async () =>
   })
 })
 
+test('no file grows past segmentBytes by what was written at once', async () => {
+  const publisher = make({ segmentBytes: 2000 })
+  queueNumbers(publisher, 0, 1000)
+  await publisher.end()
+  const sizes = fallbackFiles(publisher.directory).map((file) => fs.statSync(file).size)
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(2000)
+  expect(numbers(publisher)).toEqual(range(0, 1000))
+})
+
 test('two publishers share a directory, each with files of its own', async () => {
   const directory = makeDirectory()
   const publishers = [make({ directory }), make({ directory })]
