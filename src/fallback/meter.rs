@@ -33,6 +33,9 @@ impl Meter {
 
     /// Bytes per second, of late, from how many are left; 0 when nothing is being replayed.
     pub fn rate(&mut self, bytes_left: u64, state: ReplayState) -> f64 {
+        if !self.is_due(state) {
+            return self.rate;
+        }
         let went_on = state == ReplayState::Replaying && self.last_state == Some(state);
         let time = self.last.elapsed().as_secs_f64();
         if state != ReplayState::Replaying {

@@ -50,6 +50,8 @@ pub struct Replay {
     /// `maxMessagesPerSecond`: not before this.
     paced_until: Instant,
     meter: Meter,
+    /// The file that the statistics tell of.
+    shown: Option<SegmentId>,
 }
 
 /// One file being read, from the first unsettled message to the end.
@@ -89,6 +91,7 @@ impl Replay {
             last_scan: now,
             paced_until: now,
             meter: Meter::new(now),
+            shown: None,
         }
     }
 
@@ -296,14 +299,20 @@ impl Replay {
             .and_then(|pass| segments.iter().find(|segment| segment.id() == pass.segment))
             .and_then(|segment| segment.path.file_name())
             .map(|name| name.to_string_lossy().into_owned());
-        let state = match &self.pass {
-            Some(_) if self.permission != Permission::Hold => ReplayState::Replaying,
-            _ if segments.is_empty() => ReplayState::Idle,
-            _ => ReplayState::Waiting,
+        // Between two files it goes on.
+        let is_busy = self.pass.is_some() || self.backlog.oldest_due(&self.halted).is_some();
+        let state = if segments.is_empty() {
+            ReplayState::Idle
+        } else if is_busy && self.permission != Permission::Hold {
+            ReplayState::Replaying
+        } else {
+            ReplayState::Waiting
         };
-        if !self.meter.is_due(state) {
+        let segment = self.pass.as_ref().map(|pass| pass.segment);
+        if !self.meter.is_due(state) && segment == self.shown {
             return;
         }
+        self.shown = segment;
         let bytes = segments.iter().map(|segment| segment.bytes_left()).sum();
         self.statistics.set_replay(ReplayGauges {
             state,
