@@ -37,7 +37,7 @@ export interface KafkaPublisherOptions {
   }
   /** When messages are sent together. */
   batch?: {
-    /** Send when so many bytes are waiting for a partition. Default 16384. */
+    /** Send when so many bytes of keys and values are waiting. Default 16384. 0: send at once. */
     size?: number
     /** Send when the first of them has waited so many milliseconds. Default 100. */
     maxWait?: number
