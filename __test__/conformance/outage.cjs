@@ -1,7 +1,7 @@
 const assert = require('assert')
 const support = require('./support.cjs')
 
-const { TOPIC, publisherOf, startCluster, untilState, untilSettled, linesIn, numbers } = support
+const { TOPIC, publisherOf, startCluster, until, untilState, untilSettled, linesIn, numbers } = support
 
 module.exports = {
   'in an outage all goes to file, in order; after it to Kafka again': async () => {
@@ -25,6 +25,11 @@ module.exports = {
     cluster.brokerUp()
     await untilState(publisher, 'publishing')
     publisher.queue('after', { i: 0 })
+    // All that is in memory or in a file; end() alone may leave the last message in a file.
+    await until(
+      () => publisher.getStatistics().sentCnt >= 502,
+      () => `502 messages in Kafka; statistics: ${JSON.stringify(publisher.getStatistics())}`
+    )
     await publisher.end()
     const keys = (await cluster.readTopic(TOPIC)).map((message) => message.key.toString())
     assert.ok(keys.indexOf('"before"') !== -1)
