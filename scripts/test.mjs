@@ -26,18 +26,19 @@ async function main() {
   const env = await cargoEnv()
   const cargo = (...args) => run('cargo', args, { env })
   await step('rustfmt', () => cargo('fmt', '--check'))
-  // The release profile throughout: what cargo then builds of librdkafka and OpenSSL is shared.
-  await step('clippy', () =>
-    cargo('clippy', '--locked', '--release', '--all-targets', '--', '-D', 'warnings')
-  )
   // `biome ci` colours every letter even when no terminal reads them.
   const colors = process.stdout.isTTY ? [] : ['--colors=off']
   const biome = [nodeModule('@biomejs/biome/bin/biome'), 'ci', '--error-on-warnings', ...colors]
   await step('biome', () => run('node', [...biome, '.']))
+  // The release profile throughout: what cargo then builds of librdkafka and OpenSSL is shared.
+  await step('clippy', () =>
+    cargo('clippy', '--locked', '--release', '--all-targets', '--', '-D', 'warnings')
+  )
   await step('Rust unit tests', () => cargo('test', '--locked', '--release'))
   await step('fuzzing', fuzz)
   await step('build', buildAddon)
   await step('index.d.ts', checkTypesAreCommitted)
+  await step('speed', () => run('node', ['bench/guard.mjs']))
   await step('Kafka for the tests', fetchKafka)
   await step('jest', runJest)
   await step('runtimes', () => testRuntimes({ ends: true }))

@@ -1,7 +1,8 @@
 const assert = require('assert')
 const support = require('./support.cjs')
 
-const { TOPIC, publisherOf, startCluster, until, untilState, untilSettled, linesIn, numbers } = support
+const { TOPIC, publisherOf, startCluster, until, untilState, untilSettled, linesIn, numbers } =
+  support
 
 module.exports = {
   'in an outage all goes to file, in order; after it to Kafka again': async () => {
