@@ -2,12 +2,11 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use napi::Env;
 use napi::bindgen_prelude::*;
-use napi::{Env, Property, sys};
 use napi_derive::napi;
 
 use crate::edge::bridge::{
@@ -15,7 +14,7 @@ use crate::edge::bridge::{
 };
 use crate::edge::deferred::Deferred;
 use crate::edge::json::Json;
-use crate::edge::queue::{self, Form, Queue};
+use crate::edge::queue::Queue;
 use crate::edge::{exit, value};
 use crate::fallback::{Instance, Writer, WriterParts};
 use crate::inbox::{Inbox, Limits};
@@ -31,9 +30,7 @@ use crate::worker::{Command, Parts, Settle, Shared, Worker};
 #[napi]
 pub struct KafkaPublisher {
     shared: Arc<Shared>,
-    queue: Queue,
-    bridge: Arc<Bridge>,
-    holds: Holds,
+    queue: Rc<Queue>,
     directory: String,
 }
 
@@ -136,12 +133,13 @@ impl KafkaPublisher {
         });
 
         let directory = config.fallback.directory.display().to_string();
-        let queue = Queue::new(
+        let queue = Rc::new(Queue::new(
             Arc::clone(&shared),
+            (Arc::clone(&bridge), holds),
             json,
             config.key_encoding,
             default_topic,
-        );
+        ));
         exit::watch(&env, &shared)?;
         let worker = Worker::new(Parts {
             config,
@@ -151,7 +149,7 @@ impl KafkaPublisher {
             instance,
             redirect,
             partition: has_partitioner.then(|| Box::new(JsPartition(Arc::clone(&bridge))) as _),
-            host: Box::new(JsHost(Arc::clone(&bridge))),
+            host: Box::new(JsHost(bridge)),
         });
         std::thread::Builder::new()
             .name("kafka-publisher".into())
@@ -160,8 +158,6 @@ impl KafkaPublisher {
         Ok(KafkaPublisher {
             shared,
             queue,
-            bridge,
-            holds,
             directory,
         })
     }
@@ -217,6 +213,10 @@ impl KafkaPublisher {
 }
 
 impl KafkaPublisher {
+    pub fn queue(&self) -> &Rc<Queue> {
+        &self.queue
+    }
+
     fn promise(
         &self,
         env: &Env,
@@ -274,72 +274,4 @@ fn prepare_host(env: &Env, options: Unknown<'_>) -> Result<Host> {
         json,
         is_logger,
     })
-}
-
-/// `queue(key, message, [topic])`.
-unsafe extern "C" fn queue_callback(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
-    unsafe { push(env, info, Form::Value) }
-}
-
-/// `queueText(key, text, [topic])`, for index.js.
-unsafe extern "C" fn queue_text_callback(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
-    unsafe { push(env, info, Form::Text) }
-}
-
-unsafe fn push(env: sys::napi_env, info: sys::napi_callback_info, form: Form) -> sys::napi_value {
-    let mut result = ptr::null_mut();
-    // SAFETY: V8 has checked that `this` is an instance of the class, so what it wraps, if anything,
-    // is a `KafkaPublisher`, alive as long as `this` is.
-    unsafe {
-        let Some(arguments) = queue::arguments(env, info) else {
-            return result;
-        };
-        let mut publisher = ptr::null_mut();
-        let wrapped = sys::napi_unwrap(env, arguments.this, &mut publisher);
-        let room = match publisher.cast::<KafkaPublisher>().as_ref() {
-            Some(publisher) if wrapped == sys::Status::napi_ok => {
-                let newly_held = !publisher.holds.get();
-                publisher
-                    .bridge
-                    .hold_loop(env, &publisher.shared, &publisher.holds);
-                let room = publisher.queue.push(env, &arguments, form);
-                if newly_held {
-                    // Refused, it has nothing to wait for.
-                    publisher.bridge.release_if_idle(
-                        &Env::from_raw(env),
-                        &publisher.shared,
-                        &publisher.holds,
-                    );
-                }
-                room
-            }
-            _ => false,
-        };
-        sys::napi_get_boolean(env, room, &mut result);
-    }
-    result
-}
-
-napi::ctor::declarative::ctor! {
-    /// Adds `queue` and `queueText` to the class that the macro above defines.
-    #[ctor(unsafe)]
-    fn register_queue() {
-        let named = |name: &str, method| {
-            Property::new().with_utf8_name(name).map(|property| property.with_method(method))
-        };
-        let methods = [named("queue", queue_callback), named("queueText", queue_text_callback)];
-        napi::__private::register_class(
-            std::any::TypeId::of::<KafkaPublisher>(),
-            None,
-            "KafkaPublisher\0",
-            methods.into_iter().flatten().collect(),
-            false,
-        );
-    }
 }

@@ -194,11 +194,12 @@ impl Statistics {
             .store(waiting + in_librdkafka, Ordering::Relaxed);
     }
 
-    /// Acknowledged by Kafka, with the latency of each in microseconds.
-    pub fn delivered(&self, amount: Amount, latencies: &[u64]) {
+    /// Acknowledged by Kafka; `latencies` are times, and how many messages took each.
+    pub fn delivered(&self, amount: Amount, latencies: &[(Duration, u64)]) {
         let mut inner = self.lock();
-        for latency in latencies {
-            inner.latency.saturating_record(*latency);
+        for (time, messages) in latencies {
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            inner.latency.saturating_record_n(micros, *messages);
         }
         inner.counts.flight.subtract(amount);
         self.arrive(&mut inner.counts, Place::Delivered, amount);

@@ -16,7 +16,7 @@ use napi::{Env, sys};
 use serde_json::json;
 use tracing::Level;
 
-use super::queue::Arguments;
+use super::callback::{self, Arguments};
 use crate::kafka::Redirect;
 use crate::logging::{Sink, Stderr, level_name};
 use crate::options::Address;
@@ -225,13 +225,13 @@ pub fn reply_function(env: &Env) -> Result<Function<'_, (), Unknown<'static>>> {
 unsafe extern "C" fn reply(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: within this callback; the values are alive until it returns.
     unsafe {
-        let Some(Arguments {
-            values: [id, partitions, failure],
-            ..
-        }) = super::queue::arguments(env, info)
-        else {
+        let Some((arguments, ..)) = callback::call_info(env, info) else {
             return ptr::null_mut();
         };
+        let Arguments {
+            values: [id, partitions, failure],
+            ..
+        } = arguments;
         let read = || -> Result<(u32, Vec<Option<i32>>, Option<String>)> {
             Ok((
                 u32::from_napi_value(env, id)?,

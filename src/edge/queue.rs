@@ -1,16 +1,13 @@
-//! `queue()`: the one function that is called for each message.
-//!
-//! It is a raw Node-API callback on the class, because the wrapper that the macros generate costs
-//! 200 ns a call. V8 checks its receiver (a class's methods have a signature), so `this` is always
-//! an instance of the class.
+//! `queue()`: what is done for each message, on the JS thread. `callback.rs` is how it is called.
 
 use std::cell::RefCell;
-use std::ptr;
 use std::sync::Arc;
 
-use napi::sys;
+use napi::{Env, sys};
 
-use super::json::{Json, append_utf8};
+use super::bridge::{Bridge, Holds};
+use super::callback::{Arguments, Form};
+use super::json::{Json, append_text, append_utf8};
 use crate::inbox::Pushed;
 use crate::message::{
     ANY_PARTITION, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms,
@@ -23,6 +20,8 @@ type Refusal = (Reason, Option<String>);
 /// What `queue()` needs, on the JS thread only.
 pub struct Queue {
     shared: Arc<Shared>,
+    bridge: Arc<Bridge>,
+    holds: Holds,
     json: Json,
     encoding: KeyEncoding,
     default_topic: Option<TopicId>,
@@ -41,12 +40,15 @@ struct Scratch {
 impl Queue {
     pub fn new(
         shared: Arc<Shared>,
+        (bridge, holds): (Arc<Bridge>, Holds),
         json: Json,
         encoding: KeyEncoding,
         default_topic: Option<TopicId>,
     ) -> Self {
         Queue {
             shared,
+            bridge,
+            holds,
             json,
             encoding,
             default_topic,
@@ -59,6 +61,18 @@ impl Queue {
     /// # Safety
     /// On the JS thread, with the values alive.
     pub unsafe fn push(&self, env: sys::napi_env, arguments: &Arguments, form: Form) -> bool {
+        let newly_held = !self.holds.get();
+        self.bridge.hold_loop(env, &self.shared, &self.holds);
+        let room = unsafe { self.push_held(env, arguments, form) };
+        if newly_held {
+            // Refused, it has nothing to wait for.
+            self.bridge
+                .release_if_idle(&Env::from_raw(env), &self.shared, &self.holds);
+        }
+        room
+    }
+
+    unsafe fn push_held(&self, env: sys::napi_env, arguments: &Arguments, form: Form) -> bool {
         let Arguments {
             values: [key, value, topic],
             count,
@@ -105,7 +119,7 @@ impl Queue {
     ) -> Result<Pushed, Refusal> {
         let pushed = self.shared.inbox.push(|arena| {
             arena.extend_from_slice(key);
-            let value_length = unsafe { append_utf8(env, text, arena) }.ok_or(Reason::BadValue)?;
+            let value_length = unsafe { append_text(env, text, arena) }.ok_or(Reason::BadValue)?;
             Ok(Record {
                 topic,
                 partition: ANY_PARTITION,
@@ -162,30 +176,34 @@ impl Queue {
         bytes: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let bad = |detail: String| (Reason::BadKey, Some(detail));
+        let quoted = self.encoding == KeyEncoding::Json;
         unsafe {
-            match type_of(env, key) {
-                sys::ValueType::napi_string if self.encoding == KeyEncoding::Raw => {
-                    append_utf8(env, key, bytes);
+            if quoted {
+                bytes.push(b'"');
+            }
+            // A string, nearly always: to try is cheaper than to ask for the type before.
+            if append_utf8(env, key, bytes).is_some() {
+                if !quoted {
                     return Ok(());
                 }
-                sys::ValueType::napi_string => {
+                if is_plain(&bytes[1..]) {
                     bytes.push(b'"');
-                    append_utf8(env, key, bytes);
-                    if is_plain(&bytes[1..]) {
-                        bytes.push(b'"');
-                        return Ok(());
-                    }
+                    return Ok(());
                 }
-                sys::ValueType::napi_number => {
-                    let mut number = 0.0;
-                    sys::napi_get_value_double(env, key, &mut number);
-                    if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
-                        bytes.extend_from_slice((number as i64).to_string().as_bytes());
-                        return Ok(());
+            } else {
+                bytes.clear();
+                match type_of(env, key) {
+                    sys::ValueType::napi_number => {
+                        let mut number = 0.0;
+                        sys::napi_get_value_double(env, key, &mut number);
+                        if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
+                            bytes.extend_from_slice((number as i64).to_string().as_bytes());
+                            return Ok(());
+                        }
                     }
+                    sys::ValueType::napi_object => {}
+                    kind => return Err(bad(format!("it is {}", kind_name(kind)))),
                 }
-                sys::ValueType::napi_object => {}
-                kind => return Err(bad(format!("it is {}", kind_name(kind)))),
             }
             let text = self.json.text(key).map_err(bad)?;
             bytes.clear();
@@ -241,45 +259,4 @@ fn kind_name(kind: sys::napi_valuetype) -> &'static str {
         sys::ValueType::napi_function => "a function",
         _ => "of another type",
     }
-}
-
-/// What the second argument is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// The message itself.
-    Value,
-    /// Its JSON text.
-    Text,
-}
-
-/// `this` and `(key, message, [topic])`; missing ones are `undefined`.
-pub struct Arguments {
-    pub this: sys::napi_value,
-    pub values: [sys::napi_value; 3],
-    count: usize,
-}
-
-/// Reads the arguments of a raw callback.
-///
-/// # Safety
-/// Within the callback that `env` and `info` belong to.
-pub unsafe fn arguments(env: sys::napi_env, info: sys::napi_callback_info) -> Option<Arguments> {
-    let mut values = [ptr::null_mut(); 3];
-    let (mut count, mut this) = (values.len(), ptr::null_mut());
-    // SAFETY: as many values as `count` says are written; missing ones become `undefined`.
-    let status = unsafe {
-        sys::napi_get_cb_info(
-            env,
-            info,
-            &mut count,
-            values.as_mut_ptr(),
-            &mut this,
-            ptr::null_mut(),
-        )
-    };
-    (status == sys::Status::napi_ok).then_some(Arguments {
-        this,
-        values,
-        count,
-    })
 }

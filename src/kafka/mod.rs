@@ -54,7 +54,7 @@ pub struct Failure<'a> {
 
 /// What [`Producer::poll`] reports to.
 pub trait Reports {
-    fn delivered(&mut self, sequence: u64, bytes: usize, latency_us: u64);
+    fn delivered(&mut self, sequence: u64, bytes: usize);
     fn failed(&mut self, failure: Failure<'_>);
     /// The cluster, or a broker of it, is in trouble; librdkafka goes on trying.
     fn error(&mut self, code: RDKafkaErrorCode, text: &str);
@@ -247,16 +247,16 @@ impl Producer {
             };
             let opaque = Opaque(message._private as u64);
             let sequence = opaque.sequence();
-            // SAFETY: as above.
-            let latency = unsafe { rd::rd_kafka_message_latency(message) }.max(0);
             if message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                 let size = message.len + message.key_len;
-                reports.delivered(sequence, size, latency as u64);
+                reports.delivered(sequence, size);
                 continue;
             }
             let Some(topic) = self.ids.get(&message.rkt) else {
                 unreachable!("every message was produced to a topic of ours")
             };
+            // SAFETY: as above.
+            let latency = unsafe { rd::rd_kafka_message_latency(message) }.max(0);
             reports.failed(Failure {
                 sequence,
                 topic: *topic,

@@ -21,7 +21,7 @@ fn a_message_is_in_one_place_only() {
             messages: 4,
             bytes: 400,
         },
-        &[1000, 2000, 3000, 4000],
+        &[(Duration::from_millis(1), 3), (Duration::from_millis(4), 1)],
     );
     statistics.transfer(
         Place::Flight,

@@ -111,6 +111,12 @@ impl Circuits {
         }
     }
 
+    /// Whether any topic's trial is on its way.
+    pub fn has_trials(&self) -> bool {
+        let mut troubles = self.troubles.values();
+        troubles.any(|trouble| matches!(trouble.circuit, Circuit::Trial { .. }))
+    }
+
     fn trial(&mut self, sequence: u64) -> Option<(TopicId, &mut Trouble)> {
         self.troubles
             .iter_mut()

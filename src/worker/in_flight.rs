@@ -1,14 +1,19 @@
-//! What librdkafka holds, by age: the worker's own clock for the retry window.
+//! What librdkafka holds, by age: the worker's own clock for the retry window and for the latency of
+//! acknowledgements.
 //!
 //! `message.timeout.ms` is scanned about once a second and knows nothing of the cluster as a whole;
-//! this knows at any moment since when the oldest message has been waiting, at the cost of one
-//! small slot per [`SLOT`] of time.
+//! this knows at any moment since when the oldest message has been waiting, and how long each took,
+//! at the cost of one small slot per [`SLOT`] of time rather than of a look at the clock for each
+//! message.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Messages handed over within this time share a slot.
-const SLOT: Duration = Duration::from_millis(50);
+const SLOT: Duration = Duration::from_micros(250);
+/// Slots from which on empty ones are searched for, behind a message that does not come back.
+const MANY_SLOTS: usize = 4096;
 
 struct Slot {
     first_sequence: u64,
@@ -22,6 +27,8 @@ pub struct InFlight {
     slots: VecDeque<Slot>,
     next_sequence: u64,
     outstanding: u64,
+    /// When there are so many slots, the empty ones go.
+    sweep_at: usize,
 }
 
 impl InFlight {
@@ -37,30 +44,68 @@ impl InFlight {
         self.outstanding += 1;
         match self.slots.back_mut() {
             Some(slot) if now.duration_since(slot.started) < SLOT => slot.outstanding += 1,
-            _ => self.slots.push_back(Slot {
-                first_sequence: sequence,
-                started: now,
-                outstanding: 1,
-            }),
+            _ => self.begin_slot(sequence, now),
         }
+    }
+
+    fn begin_slot(&mut self, first_sequence: u64, started: Instant) {
+        if self.slots.len() >= self.sweep_at.max(MANY_SLOTS) {
+            self.slots.retain(|slot| slot.outstanding > 0);
+            self.sweep_at = self.slots.len() * 2;
+        }
+        self.slots.push_back(Slot {
+            first_sequence,
+            started,
+            outstanding: 1,
+        });
     }
 
     /// The report of this message has come.
     pub fn done(&mut self, sequence: u64) {
-        let index = self
-            .slots
-            .partition_point(|slot| slot.first_sequence <= sequence);
-        if let Some(slot) = index
-            .checked_sub(1)
-            .and_then(|index| self.slots.get_mut(index))
-        {
-            debug_assert!(slot.outstanding > 0, "one report per message");
-            slot.outstanding = slot.outstanding.saturating_sub(1);
-            self.outstanding = self.outstanding.saturating_sub(1);
+        self.all_done(&[sequence], Instant::now(), |_, _| {});
+    }
+
+    /// The reports of these messages have come. Calls `took` with latencies, to within [`SLOT`], and
+    /// how many messages had each.
+    pub fn all_done(
+        &mut self,
+        sequences: &[u64],
+        now: Instant,
+        mut took: impl FnMut(Duration, u64),
+    ) {
+        let mut rest = sequences;
+        // Neighbours nearly always share a slot.
+        while let Some(first) = rest.first() {
+            let Some((index, numbers)) = self.slot_of(*first) else {
+                rest = &rest[1..];
+                continue;
+            };
+            let count = rest.iter().take_while(|it| numbers.contains(it)).count();
+            rest = &rest[count..];
+            let slot = &mut self.slots[index];
+            let messages = (count as u64).min(slot.outstanding);
+            debug_assert_eq!(messages, count as u64, "one report per message");
+            slot.outstanding -= messages;
+            self.outstanding -= messages;
+            took(now.duration_since(slot.started), messages);
         }
         while self.slots.front().is_some_and(|slot| slot.outstanding == 0) && self.slots.len() > 1 {
             self.slots.pop_front();
         }
+    }
+
+    /// Where a message's slot is, and the numbers of all that are in it.
+    fn slot_of(&self, sequence: u64) -> Option<(usize, Range<u64>)> {
+        let after = self
+            .slots
+            .partition_point(|slot| slot.first_sequence <= sequence);
+        let index = after.checked_sub(1)?;
+        let end = self
+            .slots
+            .get(after)
+            .map_or(self.next_sequence, |slot| slot.first_sequence);
+        Some((index, self.slots[index].first_sequence..end))
+            .filter(|(_, numbers)| numbers.contains(&sequence))
     }
 
     /// Since when the oldest message has been waiting, to within [`SLOT`].
@@ -104,5 +149,38 @@ mod tests {
 
         flight.sent(start + 10 * SLOT);
         assert_eq!(flight.oldest(), Some(start + 10 * SLOT));
+    }
+
+    #[test]
+    fn each_message_is_told_how_long_it_took() {
+        let start = Instant::now();
+        let mut flight = InFlight::default();
+        for step in [0, 0, 0, 1, 1, 2_u32] {
+            flight.sent(start + step * SLOT);
+        }
+        let mut latencies = Vec::new();
+        // Two partitions, whose reports come one after the other.
+        flight.all_done(&[0, 2, 4, 1, 3], start + 4 * SLOT, |time, messages| {
+            latencies.push((time, messages));
+        });
+        let expected = [(4, 2), (3, 1), (4, 1), (3, 1)];
+        assert_eq!(latencies, expected.map(|(slots, n)| (SLOT * slots, n)));
+        assert_eq!(flight.oldest(), Some(start + 2 * SLOT));
+    }
+
+    #[test]
+    fn one_message_that_does_not_come_back_costs_no_memory() {
+        let start = Instant::now();
+        let mut flight = InFlight::default();
+        flight.sent(start);
+        for step in 1..=10 * MANY_SLOTS as u32 {
+            let sequence = flight.next_sequence();
+            flight.sent(start + step * SLOT);
+            flight.done(sequence);
+        }
+        assert!(flight.slots.len() <= MANY_SLOTS, "{}", flight.slots.len());
+        assert_eq!(flight.oldest(), Some(start));
+        flight.done(0);
+        assert!(flight.is_empty());
     }
 }

@@ -61,7 +61,6 @@ impl Worker {
         let any = solo.poll(&mut alone);
         collected.delivered.add(alone.delivered);
         collected.sequences.append(&mut alone.sequences);
-        collected.latencies.append(&mut alone.latencies);
         self.replay_delivered(&alone.replayed, alone.replayed_amount);
         for returned in alone.failed {
             if is_replayed(returned.sequence) {
@@ -82,13 +81,20 @@ impl Worker {
         if collected.delivered.is_zero() {
             return;
         }
-        self.last_answer = Some(Instant::now());
+        let now = Instant::now();
+        self.last_answer = Some(now);
+        let mut latencies = Vec::new();
+        self.in_flight
+            .all_done(&collected.sequences, now, |time, messages| {
+                latencies.push((time, messages));
+            });
         self.shared
             .statistics
-            .delivered(collected.delivered, &collected.latencies);
-        for sequence in &collected.sequences {
-            self.in_flight.done(*sequence);
-            self.topic_answered(*sequence);
+            .delivered(collected.delivered, &latencies);
+        if self.circuits.has_trials() {
+            for sequence in &collected.sequences {
+                self.topic_answered(*sequence);
+            }
         }
         if self.state == State::Connecting {
             self.recover();

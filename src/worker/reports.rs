@@ -33,7 +33,6 @@ impl Returned {
 pub(super) struct Collected {
     pub(super) delivered: Amount,
     pub(super) sequences: Vec<u64>,
-    pub(super) latencies: Vec<u64>,
     /// Delivered messages that came from files.
     pub(super) replayed: Vec<u64>,
     pub(super) replayed_amount: Amount,
@@ -42,7 +41,7 @@ pub(super) struct Collected {
 }
 
 impl Reports for Collected {
-    fn delivered(&mut self, sequence: u64, bytes: usize, latency_us: u64) {
+    fn delivered(&mut self, sequence: u64, bytes: usize) {
         if is_replayed(sequence) {
             self.replayed.push(sequence);
             self.replayed_amount.add(Amount::of_one(bytes));
@@ -50,7 +49,6 @@ impl Reports for Collected {
         }
         self.delivered.add(Amount::of_one(bytes));
         self.sequences.push(sequence);
-        self.latencies.push(latency_us);
     }
 
     fn failed(&mut self, failure: Failure<'_>) {

@@ -1,0 +1,178 @@
+//! How JavaScript calls `queue()`: raw Node-API callbacks, because the wrapper that the macros
+//! generate costs 200 ns a call.
+//!
+//! `queue` is a method of the class: V8 checks its receiver (a class's methods have a signature), and
+//! Node-API finds the publisher in a private property of it. That look-up costs as much as all the
+//! rest of a call, so `index.js` asks once, by `bindText`, for a function that has its publisher with
+//! it, and calls that for each message.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::rc::Rc;
+
+use napi::{Property, sys};
+
+use super::queue::Queue;
+use crate::publisher::KafkaPublisher;
+
+/// What the second argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The message itself.
+    Value,
+    /// Its JSON text.
+    Text,
+}
+
+/// The arguments of a raw callback, `(key, message, [topic])` say; missing ones are `undefined`.
+pub struct Arguments {
+    pub values: [sys::napi_value; 3],
+    pub count: usize,
+}
+
+/// What a raw callback is called with: the arguments, `this`, and the function's own data.
+///
+/// # Safety
+/// Within the callback that `env` and `info` belong to.
+pub unsafe fn call_info(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> Option<(Arguments, sys::napi_value, *mut c_void)> {
+    let mut values = [ptr::null_mut(); 3];
+    let (mut count, mut this, mut data) = (values.len(), ptr::null_mut(), ptr::null_mut());
+    // SAFETY: as many values as `count` says are written; missing ones become `undefined`.
+    let status = unsafe {
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &mut count,
+            values.as_mut_ptr(),
+            &mut this,
+            &mut data,
+        )
+    };
+    (status == sys::Status::napi_ok).then_some((Arguments { values, count }, this, data))
+}
+
+/// The publisher that a method of the class was called on.
+///
+/// # Safety
+/// `this` is the receiver of a method of the class.
+unsafe fn publisher<'a>(env: sys::napi_env, this: sys::napi_value) -> Option<&'a KafkaPublisher> {
+    let mut publisher = ptr::null_mut();
+    // SAFETY: V8 has checked that `this` is an instance of the class, so what it wraps, if anything,
+    // is a `KafkaPublisher`, alive as long as `this` is.
+    unsafe {
+        let wrapped = sys::napi_unwrap(env, this, &mut publisher);
+        let publisher = publisher.cast::<KafkaPublisher>().as_ref();
+        publisher.filter(|_| wrapped == sys::Status::napi_ok)
+    }
+}
+
+/// `queue(key, message, [topic])`: whether there is room for more.
+unsafe extern "C" fn queue(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: within the callback, a method of the class.
+    unsafe {
+        let room = call_info(env, info).is_some_and(|(arguments, this, _)| {
+            publisher(env, this)
+                .is_some_and(|publisher| publisher.queue().push(env, &arguments, Form::Value))
+        });
+        boolean(env, room)
+    }
+}
+
+/// `bindText()`: this publisher's `queueText`.
+unsafe extern "C" fn bind_text(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: within the callback, a method of the class.
+    unsafe {
+        call_info(env, info)
+            .and_then(|(_, this, _)| publisher(env, this))
+            .and_then(|publisher| text_function(env, Rc::clone(publisher.queue())))
+            .unwrap_or_default()
+    }
+}
+
+/// `queueText(key, text, [topic])`: `undefined` when there is room for more, else `false`.
+unsafe extern "C" fn queue_text(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: within the callback; its data is what `text_function` gave it, and lives as long as
+    // the function, which is being called.
+    unsafe {
+        let Some((arguments, _, data)) = call_info(env, info) else {
+            return ptr::null_mut();
+        };
+        match data.cast::<Queue>().as_ref() {
+            Some(queue) if queue.push(env, &arguments, Form::Text) => ptr::null_mut(),
+            _ => boolean(env, false),
+        }
+    }
+}
+
+/// A function that keeps its queue alive for as long as it can be called itself.
+///
+/// # Safety
+/// On the JS thread.
+unsafe fn text_function(env: sys::napi_env, queue: Rc<Queue>) -> Option<sys::napi_value> {
+    let data = Rc::into_raw(queue).cast_mut().cast::<c_void>();
+    let mut function = ptr::null_mut();
+    // SAFETY: `data` is given up to the function, whose finalizer takes it back; or, when there is
+    // none, taken back here.
+    unsafe {
+        let made = sys::napi_create_function(
+            env,
+            c"queueText".as_ptr(),
+            -1,
+            Some(queue_text),
+            data,
+            &mut function,
+        ) == sys::Status::napi_ok
+            && sys::napi_wrap(
+                env,
+                function,
+                data,
+                Some(drop_queue),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            ) == sys::Status::napi_ok;
+        if !made {
+            drop(Rc::from_raw(data.cast::<Queue>()));
+            return None;
+        }
+    }
+    Some(function)
+}
+
+unsafe extern "C" fn drop_queue(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
+    // SAFETY: the reference that `text_function` gave to the function, which is gone.
+    drop(unsafe { Rc::from_raw(data.cast::<Queue>()) });
+}
+
+unsafe fn boolean(env: sys::napi_env, value: bool) -> sys::napi_value {
+    let mut result = ptr::null_mut();
+    // SAFETY: within a callback; on failure the result stays null, which is `undefined`.
+    unsafe { sys::napi_get_boolean(env, value, &mut result) };
+    result
+}
+
+napi::ctor::declarative::ctor! {
+    /// Adds `queue` and `bindText` to the class that the macro in `publisher.rs` defines.
+    #[ctor(unsafe)]
+    fn register_methods() {
+        let named = |name: &str, method| {
+            Property::new().with_utf8_name(name).map(|property| property.with_method(method))
+        };
+        let methods = [named("queue", queue), named("bindText", bind_text)];
+        napi::__private::register_class(
+            std::any::TypeId::of::<KafkaPublisher>(),
+            None,
+            "KafkaPublisher\0",
+            methods.into_iter().flatten().collect(),
+            false,
+        );
+    }
+}
