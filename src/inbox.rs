@@ -55,7 +55,7 @@ pub struct Inbox {
     limits: Limits,
     statistics: Arc<Statistics>,
     wake: Notify,
-    /// Ends the worker's nap: the inbox has reached its spill mark.
+    /// Ends the worker's nap: the inbox has reached its spill mark, or enough to go on with.
     urgent: Notify,
 }
 
@@ -217,19 +217,12 @@ impl Inbox {
         waits.then(|| state.since.elapsed())
     }
 
-    /// Sleeps for a while, unless woken, or until there are enough messages to go on with.
-    pub async fn gather(&self, time: Duration) {
-        tokio::select! {
-            () = self.urgent.notified() => {}
-            () = self.wake.notified() => {}
-            () = tokio::time::sleep(time) => {}
-        }
-    }
-
-    /// Sleeps for a while, whatever comes, unless the inbox fills up.
+    /// Sleeps for a while, unless woken by something other than a message, or by so many messages
+    /// that they have to move.
     pub async fn nap(&self, time: Duration) {
         tokio::select! {
             () = self.urgent.notified() => {}
+            () = self.wake.notified() => {}
             () = tokio::time::sleep(time) => {}
         }
     }

@@ -8,14 +8,13 @@ use crate::options::Gathering;
 pub struct Limits {
     /// All that may be held; beyond it messages are discarded (only when the disk is stuck, too).
     pub total: u64,
-    /// What librdkafka may hold.
+    /// What librdkafka may hold. It has one request of a partition on its way, and looks for an answer
+    /// all the time while others wait behind it: more than it can send soon makes it slower.
     pub flight: u64,
     /// What librdkafka may hold beside that for messages from files.
     pub replay: u64,
     /// What the inbox may hold before the worker spills it.
     pub spill: u64,
-    /// The same while everything is being taken back from librdkafka, which must go to file first.
-    pub spill_in_purge: u64,
     /// What may wait, for the worker or for the disk, before `queue()` returns `false`.
     pub high: u64,
     /// At or below this `drained()` resolves.
@@ -28,10 +27,9 @@ impl Limits {
     pub fn new(max_buffered_bytes: u64) -> Self {
         Limits {
             total: max_buffered_bytes,
-            flight: max_buffered_bytes / 8 * 3,
+            flight: max_buffered_bytes / 32 * 3,
             replay: max_buffered_bytes / 8,
-            spill: max_buffered_bytes / 8,
-            spill_in_purge: max_buffered_bytes / 4,
+            spill: max_buffered_bytes / 8 * 3,
             high: max_buffered_bytes / 16,
             low: max_buffered_bytes / 32,
             gathered: 0,

@@ -15,6 +15,9 @@ const MIN_TRY: Duration = Duration::from_millis(500);
 /// Messages that come in within this time travel together, in milliseconds; `batch.maxWait` if that is
 /// less.
 const LINGER_MS: f64 = 5.0;
+/// Of that, what is spent outside of librdkafka's own lingering: the worker looks once a millisecond,
+/// and librdkafka's clock for it has whole milliseconds.
+const ON_THE_WAY_MS: f64 = 1.5;
 /// Librdkafka's batches are at most this large, unless `batch.size` is larger: many small requests
 /// cost more than half of the rate.
 const BATCH_SIZE: i64 = 1_000_000;
@@ -97,13 +100,13 @@ impl Delivery {
         reconnection.warn_unknown(warnings);
 
         let max_wait = if size == 0 { 0.0 } else { max_wait };
-        let linger = max_wait.min(LINGER_MS);
+        let together = max_wait.min(LINGER_MS);
         let is_the_users = ["linger.ms", "queue.buffering.max.ms", "batch.size"]
             .iter()
             .any(|name| given(name).is_some());
-        let gathering = (max_wait > linger && !is_the_users).then(|| Gathering {
+        let gathering = (max_wait > together && !is_the_users).then(|| Gathering {
             bytes: size as u64,
-            time: Duration::from_secs_f64((max_wait - linger) / 1000.0),
+            time: Duration::from_secs_f64((max_wait - together) / 1000.0),
         });
         let window = retry_window(attempts, min, max)
             .max(Duration::from_secs_f64(max_wait / 1000.0) + MIN_TRY);
@@ -130,6 +133,7 @@ impl Delivery {
         );
         let batch_size = size.max(BATCH_SIZE);
         set("batch.size", batch_size.to_string());
+        let linger = (together - ON_THE_WAY_MS).max(0.0);
         set("linger.ms", linger.to_string());
         set("compression.codec", codec(top)?.into());
         set("reconnect.backoff.ms", reconnect_min.to_string());

@@ -210,7 +210,7 @@ impl Worker {
                 last_tick = Instant::now();
             }
             if let Some(time) = self.gathers_for() {
-                self.shared.inbox.gather(time).await;
+                self.shared.inbox.nap(time).await;
                 continue;
             }
             // With more in the inbox than can be moved now, looking again at once would be of no use.

@@ -18,12 +18,8 @@ impl Worker {
     /// Moves on what the inbox has. Returns whether there was anything to move.
     pub(super) fn route(&mut self) -> bool {
         let mut busy = false;
-        let Limits {
-            spill,
-            spill_in_purge,
-            ..
-        } = self.shared.inbox.limits();
-        while self.purging.is_some() && self.spill(spill_in_purge) {
+        let Limits { spill, .. } = self.shared.inbox.limits();
+        while self.purging.is_some() && self.spill(spill) {
             busy = true;
         }
         while self.purging.is_none() {
