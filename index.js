@@ -14,7 +14,7 @@ if (bindText) {
   const TEXT = Symbol('queueText')
   delete methods.bindText
 
-  const bind = publisher => {
+  const bind = (publisher) => {
     const value = bindText.call(publisher)
     // Where this fails, on a frozen publisher say, each message gets a function of its own.
     Reflect.defineProperty(publisher, TEXT, { value })
