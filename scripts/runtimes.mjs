@@ -59,9 +59,10 @@ async function test(runtime, judge) {
   }
 }
 
-async function conform(command, flags) {
+/** Runs the conformance script. */
+export async function conform(command, flags, env) {
   // Named by path: none of what the script says depends on this process's own environment.
-  const { code, output } = await start(command, [...flags, SCRIPT])
+  const { code, output } = await start(command, [...flags, SCRIPT], env)
   const counts = output.match(/(\d+) passed, (\d+) failed\s*$/)
   const passed = code === 0 && counts !== null && Number(counts[1]) > 0 && counts[2] === '0'
   return { passed, output, result: counts ? counts[0].trim() : 'did not finish' }
@@ -72,9 +73,14 @@ async function refuse(command) {
   return { passed: code !== 0 && REFUSAL.test(output), output, result: 'is refused with a reason' }
 }
 
-function start(command, args) {
+function start(command, args, env) {
   return new Promise((resolve) => {
-    const options = { cwd: root, timeout: 180_000, maxBuffer: 1 << 26 }
+    const options = {
+      cwd: root,
+      timeout: 180_000,
+      maxBuffer: 1 << 26,
+      env: { ...process.env, ...env },
+    }
     execFile(command, args, options, (error, stdout, stderr) => {
       resolve({ code: error ? (error.code ?? error.signal) : 0, output: stderr + stdout })
     })

@@ -1,4 +1,5 @@
-// `npm run test:soak`: the tests that look for leaks, for long: 10,000 publishers, 3,200 worker threads.
+// `npm run test:soak`: the tests that look for leaks, for long: a million messages, 10,000 publishers,
+// 3,200 worker threads.
 
 import { nodeModule, run, runMain } from './command.mjs'
 import { setUp } from './setup.mjs'

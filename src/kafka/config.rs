@@ -3,10 +3,10 @@
 use std::ffi::{CStr, CString, c_char};
 
 use rdkafka::bindings as rd;
-use rdkafka::client::Client;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::types::{RDKafkaConfRes, RDKafkaType};
+use rdkafka::types::RDKafkaConfRes;
 
+use super::client::Client;
 use super::{Context, redirect};
 use crate::options::{KafkaConfig, is_secret};
 
@@ -57,14 +57,15 @@ pub fn client(
     config: &KafkaConfig,
     tuning: Tuning,
     context: Context,
-) -> Result<Client<Context>, ConfigError> {
-    let mut empty = ClientConfig::new();
+) -> Result<Client, ConfigError> {
     // Lines go to `tracing`, which filters them; more are only made when `debug` asks for them.
-    empty.set_log_level(RDKafkaLogLevel::Info);
-    if config.user_properties.iter().any(|name| name == "debug") {
-        empty.set_log_level(RDKafkaLogLevel::Debug);
-    }
-    let native = empty
+    let debug = config.user_properties.iter().any(|name| name == "debug");
+    let log_level = if debug {
+        RDKafkaLogLevel::Debug
+    } else {
+        RDKafkaLogLevel::Info
+    };
+    let native = ClientConfig::new()
         .create_native_config()
         .map_err(|error| ConfigError::Client(error.to_string()))?;
     let conf = native.ptr();
@@ -107,7 +108,8 @@ pub fn client(
         matches!(name.as_str(), "sasl.mechanisms" | "sasl.mechanism")
             && value.eq_ignore_ascii_case("OAUTHBEARER")
     });
-    // SAFETY: the configuration is valid; librdkafka takes it over in `Client::new`.
+    set(conf, "log.queue", "true")?;
+    // SAFETY: the configuration is valid.
     unsafe {
         rd::rd_kafka_conf_set_events(
             conf,
@@ -120,8 +122,8 @@ pub fn client(
     if context.redirect.is_some() {
         redirect::install(conf);
     }
-    let client = Client::new(&empty, native, RDKafkaType::RD_KAFKA_PRODUCER, context)
-        .map_err(|error| ConfigError::Client(without_secrets(&error.to_string(), config)))?;
+    let client = Client::new(native, log_level, context)
+        .map_err(|problem| ConfigError::Client(without_secrets(&problem, config)))?;
     if oauth {
         // Tokens are refreshed by librdkafka's own thread, also while nothing is published.
         // SAFETY: the client is valid; an error object, if any, is destroyed.

@@ -1,7 +1,7 @@
 //! All contact with librdkafka: configuration, produce, purge, and delivery reports as outcomes.
 //!
 //! rust-rdkafka's `BaseProducer` builds its native configuration in private and allocates for each
-//! message; this uses its [`Client`] and calls `rdkafka-sys` for the rest. Every `unsafe` block of
+//! message; this calls `rdkafka-sys`, with a [`Client`] of its own. Every `unsafe` block of
 //! the publishing path is in this folder. What makes them sound:
 //! - a [`Producer`] owns its client, its main queue and its topic handles, and destroys them in the
 //!   order that librdkafka asks for (topics, queue, client);
@@ -9,6 +9,7 @@
 //!   lives until its event is destroyed, after the handler has returned;
 //! - only the worker thread calls [`Producer::produce`] and [`Producer::poll`].
 
+mod client;
 mod config;
 mod outcome;
 mod partitions;
@@ -20,11 +21,10 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::bindings as rd;
-use rdkafka::client::Client;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
+pub use client::Client;
 pub use config::{ConfigError, Tuning};
 pub use outcome::{Outcome, classify, describe};
 pub use partitions::{PartitionInfo, fetch_partitions};
@@ -38,8 +38,6 @@ use crate::options::KafkaConfig;
 pub struct Context {
     redirect: Option<Arc<dyn Redirect>>,
 }
-
-impl ClientContext for Context {}
 
 /// A message that Kafka did not take, as librdkafka hands it back.
 pub struct Failure<'a> {
@@ -62,7 +60,7 @@ pub trait Reports {
 
 /// A librdkafka producer.
 pub struct Producer {
-    client: Arc<Client<Context>>,
+    client: Arc<Client>,
     queue: *mut rd::rd_kafka_queue_t,
     topics: Vec<Option<Topic>>,
     ids: HashMap<*mut rd::rd_kafka_topic_t, TopicId>,
@@ -108,7 +106,7 @@ impl Producer {
         })
     }
 
-    pub fn client(&self) -> Arc<Client<Context>> {
+    pub fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
     }
 
@@ -328,29 +326,9 @@ impl Opaque {
     }
 }
 
-/// Asks the cluster for its metadata: a forced round trip. Blocks for up to `timeout`: never on the worker's thread.
-pub fn ask_cluster(client: &Client<Context>, timeout: Duration) -> Result<(), RDKafkaErrorCode> {
-    let mut metadata = ptr::null();
-    // SAFETY: the client is valid; on success `metadata` is, until it is destroyed below.
-    unsafe {
-        let code = rd::rd_kafka_metadata(
-            client.native_ptr(),
-            0,
-            ptr::null_mut(),
-            &raw mut metadata,
-            timeout.as_millis() as c_int,
-        );
-        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Err(code.into());
-        }
-        rd::rd_kafka_metadata_destroy(metadata);
-        Ok(())
-    }
-}
-
 /// Sends what lingers, and returns when all is acknowledged or `timeout` is over. The reports still
 /// have to be polled meanwhile. Blocks: never on the worker's thread.
-pub fn flush(client: &Client<Context>, timeout: Duration) {
+pub fn flush(client: &Client, timeout: Duration) {
     let ms = timeout.as_millis().min(i32::MAX as u128) as c_int;
     // SAFETY: the client is valid. What was not flushed in time is seen by its missing reports.
     unsafe { rd::rd_kafka_flush(client.native_ptr(), ms) };

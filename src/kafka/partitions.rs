@@ -1,11 +1,11 @@
 //! The partitions of topics, as the cluster has them.
 
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::client::Client;
-
-use super::Context;
+use super::client::{Client, list};
+use super::describe;
 use crate::message::TopicId;
 
 /// How long a request waits.
@@ -22,30 +22,26 @@ pub struct PartitionInfo {
 
 /// Blocks: never on the worker's thread. A topic that Kafka does not know has no partitions.
 pub fn fetch_partitions(
-    client: &Client<Context>,
+    client: &Client,
     topics: Vec<(TopicId, Arc<str>)>,
 ) -> Result<Vec<(TopicId, Vec<PartitionInfo>)>, String> {
     let mut known = Vec::new();
     for (id, name) in topics {
+        let name = CString::new(name.as_bytes()).map_err(|error| error.to_string())?;
         let metadata = client
-            .fetch_metadata(Some(&name), METADATA_TIMEOUT)
-            .map_err(|error| error.to_string())?;
-        let topic = metadata
-            .topics()
+            .metadata(Some(&name), METADATA_TIMEOUT)
+            .map_err(describe)?;
+        let mut partitions: Vec<PartitionInfo> = metadata
+            .partitions_of(&name)
             .iter()
-            .find(|topic| topic.name() == &*name);
-        let mut partitions: Vec<PartitionInfo> = topic.map_or_else(Vec::new, |topic| {
-            topic
-                .partitions()
-                .iter()
-                .map(|partition| PartitionInfo {
-                    id: partition.id(),
-                    leader: partition.leader(),
-                    replicas: partition.replicas().to_vec(),
-                    isr: partition.isr().to_vec(),
-                })
-                .collect()
-        });
+            .map(|partition| PartitionInfo {
+                id: partition.id,
+                leader: partition.leader,
+                // SAFETY: librdkafka gives each list with its length; the metadata outlives both.
+                replicas: unsafe { list(partition.replicas, partition.replica_cnt) }.to_vec(),
+                isr: unsafe { list(partition.isrs, partition.isr_cnt) }.to_vec(),
+            })
+            .collect();
         partitions.sort_by_key(|partition| partition.id);
         known.push((id, partitions));
     }

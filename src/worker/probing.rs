@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::{Signal, Worker};
-use crate::kafka::{ask_cluster, describe};
+use crate::kafka::describe;
 use crate::options::RetryPolicy;
 use crate::statistics::State;
 
@@ -163,7 +163,9 @@ impl Worker {
             self.shared.statistics.background_retry();
         }
         let client = self.producer.client();
-        self.ask(move || Signal::Answer(ask_cluster(&client, timeout).map_err(describe)));
+        self.ask(move || {
+            Signal::Answer(client.metadata(None, timeout).map(drop).map_err(describe))
+        });
     }
 
     pub(super) fn cluster_answered(&mut self, answer: Result<(), String>) {
