@@ -121,10 +121,13 @@ async function testInstallation(
     }
     registry.fetched.length = 0
     await execute(runtime.command, [program.command, ...args], options)
-    const allowed = ['kafka-publisher', `kafka-publisher-${platform}`]
-    if (!libc) allowed.push(`kafka-publisher-${siblingOf(platform)}`)
-    const got = [...(fetchesAll ? [] : registry.fetched), ...(await installedIn(project))]
-    const foreign = got.filter((name) => !allowed.includes(name))
+    const expected = ['kafka-publisher', `kafka-publisher-${platform}`]
+    if (!libc) expected.push(`kafka-publisher-${siblingOf(platform)}`)
+    const installed = await installedIn(project)
+    const missing = expected.filter((name) => !installed.includes(name))
+    if (missing.length > 0) throw new StepFailed(`${manager} left out ${missing.join(', ')}`)
+    const got = [...(fetchesAll ? [] : registry.fetched), ...installed]
+    const foreign = got.filter((name) => !expected.includes(name))
     if (foreign.length > 0) throw new StepFailed(`${manager} installed ${foreign.join(', ')}`)
     await runExample({ runtime, node, project, options, cluster })
     const ms = await timeRequire(runtime, options)
