@@ -99,7 +99,7 @@ ${text(0, height - 10, plain(foot), 'small')}
 function drawBar({ contender, perSecond }, y, most) {
   const width = Math.max(1, ((WIDTH - LABEL - NUMBER) * perSecond) / most)
   const kind = contender === 'addon' ? 'addon' : contender === 'librdkafka' ? 'floor' : 'peer'
-  const thousands = `${Math.round(perSecond / 1000).toLocaleString('en')} 000`
+  const thousands = (Math.round(perSecond / 1000) * 1000).toLocaleString('en')
   return [
     text(0, y + 15, NAMES[contender], contender === 'addon' ? 'group' : ''),
     `<rect class="${kind}" x="${LABEL}" y="${y}" width="${width.toFixed(1)}" height="${BAR}" rx="2"/>`,
