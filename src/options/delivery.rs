@@ -15,9 +15,9 @@ const MIN_TRY: Duration = Duration::from_millis(500);
 /// Messages that come in within this time travel together, in milliseconds; `batch.maxWait` if that is
 /// less.
 const LINGER_MS: f64 = 5.0;
-/// Of that, what is spent outside of librdkafka's own lingering: the worker looks once a millisecond,
+/// Of that, what is spent outside of librdkafka's own lingering: the worker naps for 1 to 2 ms,
 /// and librdkafka's clock for it has whole milliseconds.
-const ON_THE_WAY_MS: f64 = 1.5;
+const ON_THE_WAY_MS: f64 = 2.0;
 /// Librdkafka's batches are at most this large, unless `batch.size` is larger: many small requests
 /// cost more than half of the rate.
 const BATCH_SIZE: i64 = 1_000_000;

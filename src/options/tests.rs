@@ -49,7 +49,7 @@ fn defaults_are_the_readmes() {
         ("retry.backoff.ms", "100"),
         ("retry.backoff.max.ms", "1000"),
         ("batch.size", "1000000"),
-        ("linger.ms", "3.5"),
+        ("linger.ms", "3"),
         ("compression.codec", "none"),
         ("message.timeout.ms", "2800"),
         ("reconnect.backoff.ms", "1000"),
@@ -78,7 +78,7 @@ fn partial_objects_keep_the_other_defaults() {
             property(&config, "linger.ms"),
             property(&config, "batch.size")
         ),
-        ("3.5", "1000000")
+        ("3", "1000000")
     );
     let gathering = Gathering {
         bytes: 1,
