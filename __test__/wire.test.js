@@ -3,7 +3,13 @@
 
 const fs = require('node:fs')
 const stringify = require('json-stringify-safe')
-const { makePublisher, endPublishers, fallbackFiles } = require('./support/publisher')
+const { KafkaPublisher } = require('..')
+const {
+  makePublisher,
+  makeDirectory,
+  endPublishers,
+  fallbackFiles,
+} = require('./support/publisher')
 
 afterEach(endPublishers)
 
@@ -48,10 +54,14 @@ const VALUES = {
   'a buffer': Buffer.from('bytes'),
   'an object with toJSON': { toJSON: () => ({ replaced: true }) },
   'escapes and emoji': { t: '"\\\b\f\n\r\t\u0001\u007f\u2028 é € 😀' },
+  'Latin-1': { t: 'caf\u00e9 \u00ff' },
+  'characters whose low bytes are ASCII': { t: '\u0141\u0121\u4e2d\u4041' },
   'a lone surrogate': { t: '\ud800', u: 'x\udfffy' },
   'numbers of all kinds': { n: [0, -0, 1.5, 1e21, 1e-7, Number.NaN, Number.POSITIVE_INFINITY] },
   'a boxed string': new String('boxed'),
   'a large object': { t: 'é'.repeat(300_000) },
+  'a large object of ASCII': { t: 'a'.repeat(300_000) },
+  'a large object whose low bytes are ASCII': { t: '\u4e2d'.repeat(300_000) },
   'a circular object': circular(),
   'a circular array': (() => {
     const list = [1]
@@ -115,6 +125,26 @@ test('a topic given with the message wins over defaultTopic', async () => {
     't',
     'third.topic_x-1',
   ])
+})
+
+test('ASCII and other text of all lengths, one after the other', async () => {
+  const texts = ['a', '\u00e9', '\u4e2d', '\u{1f600}'].flatMap((character) =>
+    Array.from({ length: 200 }, (_, length) => 'a'.repeat(length) + character)
+  )
+  const lines = await written(texts.map((text) => ['k', { text }]))
+  expect(lines.map((text) => JSON.parse(text).value)).toEqual(texts.map((text) => ({ text })))
+})
+
+test('a frozen publisher and one of a subclass work, too', async () => {
+  class Sub extends KafkaPublisher {}
+  const directory = makeDirectory()
+  const publisher = Object.freeze(
+    new Sub({ ...UNREACHABLE, defaultTopic: 't', fallback: { directory } })
+  )
+  expect(publisher.queue('k', { n: 1 })).toBe(true)
+  expect(publisher.queue('k', { n: 2 })).toBe(true)
+  await publisher.end()
+  expect(publisher.getStatistics().fallback.messages).toBe(2)
 })
 
 test('a toJSON that queues another message is no trouble', async () => {

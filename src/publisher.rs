@@ -2,16 +2,18 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use napi::Env;
 use napi::bindgen_prelude::*;
+use napi::{Env, Property, sys};
 use napi_derive::napi;
 
 use crate::edge::bridge::{
     self, Bridge, Functions, Holds, JsHost, JsPartition, JsSink, RedirectFunction,
 };
+use crate::edge::callback::{self, Form};
 use crate::edge::deferred::Deferred;
 use crate::edge::json::Json;
 use crate::edge::queue::Queue;
@@ -213,10 +215,6 @@ impl KafkaPublisher {
 }
 
 impl KafkaPublisher {
-    pub fn queue(&self) -> &Rc<Queue> {
-        &self.queue
-    }
-
     fn promise(
         &self,
         env: &Env,
@@ -274,4 +272,64 @@ fn prepare_host(env: &Env, options: Unknown<'_>) -> Result<Host> {
         json,
         is_logger,
     })
+}
+
+/// The publisher that a method of the class was called on.
+///
+/// # Safety
+/// `this` is the receiver of a method of the class.
+unsafe fn publisher<'a>(env: sys::napi_env, this: sys::napi_value) -> Option<&'a KafkaPublisher> {
+    let mut publisher = ptr::null_mut();
+    // SAFETY: V8 has checked that `this` is an instance of the class (a class's methods have a
+    // signature), so what it wraps, if anything, is a `KafkaPublisher`, alive as long as `this` is.
+    unsafe {
+        let wrapped = sys::napi_unwrap(env, this, &mut publisher);
+        let publisher = publisher.cast::<KafkaPublisher>().as_ref();
+        publisher.filter(|_| wrapped == sys::Status::napi_ok)
+    }
+}
+
+/// `queue(key, message, [topic])`: whether there is room for more.
+unsafe extern "C" fn queue(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: within the callback, a method of the class.
+    unsafe {
+        let room = callback::call_info(env, info).is_some_and(|(arguments, this, _)| {
+            publisher(env, this)
+                .is_some_and(|publisher| publisher.queue.push(env, &arguments, Form::Value))
+        });
+        callback::boolean(env, room)
+    }
+}
+
+/// `bindText()`: this publisher's `queueText`, for index.js.
+unsafe extern "C" fn bind_text(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: within the callback, a method of the class.
+    unsafe {
+        callback::call_info(env, info)
+            .and_then(|(_, this, _)| publisher(env, this))
+            .and_then(|publisher| callback::text_function(env, Rc::clone(&publisher.queue)))
+            .unwrap_or_default()
+    }
+}
+
+napi::ctor::declarative::ctor! {
+    /// Adds `queue` and `bindText` to the class that the macro above defines: as raw callbacks, because
+    /// the wrapper that the macro generates costs 200 ns a call.
+    #[ctor(unsafe)]
+    fn register_methods() {
+        let named = |name: &str, method| {
+            Property::new().with_utf8_name(name).map(|property| property.with_method(method))
+        };
+        let methods = [named("queue", queue), named("bindText", bind_text)];
+        napi::__private::register_class(
+            std::any::TypeId::of::<KafkaPublisher>(),
+            None,
+            "KafkaPublisher\0",
+            methods.into_iter().flatten().collect(),
+            false,
+        );
+    }
 }

@@ -1,19 +1,16 @@
-//! How JavaScript calls `queue()`: raw Node-API callbacks, because the wrapper that the macros
-//! generate costs 200 ns a call.
+//! Raw Node-API callbacks: what they are called with, and the function that `index.js` calls for each
+//! message.
 //!
-//! `queue` is a method of the class: V8 checks its receiver (a class's methods have a signature), and
-//! Node-API finds the publisher in a private property of it. That look-up costs as much as all the
-//! rest of a call, so `index.js` asks once, by `bindText`, for a function that has its publisher with
-//! it, and calls that for each message.
+//! A method finds its publisher in a private property of `this`. That look-up costs as much as all
+//! the rest of a call; a function that has its publisher with it spares it.
 
 use std::ffi::c_void;
 use std::ptr;
 use std::rc::Rc;
 
-use napi::{Property, sys};
+use napi::sys;
 
 use super::queue::Queue;
-use crate::publisher::KafkaPublisher;
 
 /// What the second argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,47 +51,6 @@ pub unsafe fn call_info(
     (status == sys::Status::napi_ok).then_some((Arguments { values, count }, this, data))
 }
 
-/// The publisher that a method of the class was called on.
-///
-/// # Safety
-/// `this` is the receiver of a method of the class.
-unsafe fn publisher<'a>(env: sys::napi_env, this: sys::napi_value) -> Option<&'a KafkaPublisher> {
-    let mut publisher = ptr::null_mut();
-    // SAFETY: V8 has checked that `this` is an instance of the class, so what it wraps, if anything,
-    // is a `KafkaPublisher`, alive as long as `this` is.
-    unsafe {
-        let wrapped = sys::napi_unwrap(env, this, &mut publisher);
-        let publisher = publisher.cast::<KafkaPublisher>().as_ref();
-        publisher.filter(|_| wrapped == sys::Status::napi_ok)
-    }
-}
-
-/// `queue(key, message, [topic])`: whether there is room for more.
-unsafe extern "C" fn queue(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    // SAFETY: within the callback, a method of the class.
-    unsafe {
-        let room = call_info(env, info).is_some_and(|(arguments, this, _)| {
-            publisher(env, this)
-                .is_some_and(|publisher| publisher.queue().push(env, &arguments, Form::Value))
-        });
-        boolean(env, room)
-    }
-}
-
-/// `bindText()`: this publisher's `queueText`.
-unsafe extern "C" fn bind_text(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
-    // SAFETY: within the callback, a method of the class.
-    unsafe {
-        call_info(env, info)
-            .and_then(|(_, this, _)| publisher(env, this))
-            .and_then(|publisher| text_function(env, Rc::clone(publisher.queue())))
-            .unwrap_or_default()
-    }
-}
-
 /// `queueText(key, text, [topic])`: `undefined` when there is room for more, else `false`.
 unsafe extern "C" fn queue_text(
     env: sys::napi_env,
@@ -117,7 +73,7 @@ unsafe extern "C" fn queue_text(
 ///
 /// # Safety
 /// On the JS thread.
-unsafe fn text_function(env: sys::napi_env, queue: Rc<Queue>) -> Option<sys::napi_value> {
+pub unsafe fn text_function(env: sys::napi_env, queue: Rc<Queue>) -> Option<sys::napi_value> {
     let data = Rc::into_raw(queue).cast_mut().cast::<c_void>();
     let mut function = ptr::null_mut();
     // SAFETY: `data` is given up to the function, whose finalizer takes it back; or, when there is
@@ -152,27 +108,13 @@ unsafe extern "C" fn drop_queue(_: sys::napi_env, data: *mut c_void, _: *mut c_v
     drop(unsafe { Rc::from_raw(data.cast::<Queue>()) });
 }
 
-unsafe fn boolean(env: sys::napi_env, value: bool) -> sys::napi_value {
+/// A JavaScript boolean.
+///
+/// # Safety
+/// Within a callback.
+pub unsafe fn boolean(env: sys::napi_env, value: bool) -> sys::napi_value {
     let mut result = ptr::null_mut();
     // SAFETY: within a callback; on failure the result stays null, which is `undefined`.
     unsafe { sys::napi_get_boolean(env, value, &mut result) };
     result
-}
-
-napi::ctor::declarative::ctor! {
-    /// Adds `queue` and `bindText` to the class that the macro in `publisher.rs` defines.
-    #[ctor(unsafe)]
-    fn register_methods() {
-        let named = |name: &str, method| {
-            Property::new().with_utf8_name(name).map(|property| property.with_method(method))
-        };
-        let methods = [named("queue", queue), named("bindText", bind_text)];
-        napi::__private::register_class(
-            std::any::TypeId::of::<KafkaPublisher>(),
-            None,
-            "KafkaPublisher\0",
-            methods.into_iter().flatten().collect(),
-            false,
-        );
-    }
 }
