@@ -59,12 +59,14 @@ unsafe extern "C" fn queue_text(
     // SAFETY: within the callback; its data is what `text_function` gave it, and lives as long as
     // the function, which is being called.
     unsafe {
-        let Some((arguments, _, data)) = call_info(env, info) else {
-            return ptr::null_mut();
-        };
-        match data.cast::<Queue>().as_ref() {
-            Some(queue) if queue.push(env, &arguments, Form::Text) => ptr::null_mut(),
-            _ => boolean(env, false),
+        let has_room = call_info(env, info).is_some_and(|(arguments, _, data)| {
+            let queue = data.cast::<Queue>().as_ref();
+            queue.is_some_and(|queue| queue.push(env, &arguments, Form::Text))
+        });
+        if has_room {
+            ptr::null_mut()
+        } else {
+            boolean(env, false)
         }
     }
 }
