@@ -47,7 +47,7 @@ async function start(fallback) {
         last = await remote.statistics()
         return condition(last) && last
       },
-      { timeoutMs: 45_000, what: () => `${what}; ${JSON.stringify(last)}` }
+      { what: () => `${what}; ${JSON.stringify(last)}` }
     )
   const read = async () => {
     const messages = await readTopic(kafka.bootstrap, topic)

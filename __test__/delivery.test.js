@@ -1,15 +1,15 @@
 const { Partitioners } = require('kafkajs')
 const stringify = require('json-stringify-safe')
 const { readTopic, topicEnd } = require('./support/consume')
-const { Kafka } = require('./support/kafka')
+const { TcpProxy } = require('./support/proxy')
 const { endPublishers, makePublisher, readFallback, untilSettled } = require('./support/publisher')
+const { sharedKafka } = require('./support/shared-kafka')
 const { until } = require('./support/until')
 
 let kafka
 beforeAll(async () => {
-  kafka = await Kafka.start()
+  kafka = await sharedKafka()
 })
-afterAll(() => kafka?.stop())
 afterEach(endPublishers)
 
 const publisherFor = (defaultTopic, options) =>
@@ -143,23 +143,28 @@ describe('requiredAcks', () => {
 
   test('0 waits for no answer', async () => {
     await kafka.createTopic('no-answer')
-    const publisher = publisherFor('no-answer', { requiredAcks: 0 })
-    publisher.queue('first', { connects: true })
-    await until(async () => (await topicEnd(kafka.bootstrap, 'no-answer')) === 1, {
-      what: 'the first message',
-    })
-    kafka.pause()
+    const proxy = await TcpProxy.start(kafka.bootstrap)
     try {
+      const publisher = publisherFor('no-answer', {
+        requiredAcks: 0,
+        brokerRedirection: { [kafka.bootstrap]: proxy.address },
+      })
+      publisher.queue('first', { connects: true })
+      await until(async () => (await topicEnd(kafka.bootstrap, 'no-answer')) === 1, {
+        what: 'the first message',
+      })
+      proxy.silence()
       queueAll(publisher)
       await untilSettled(publisher)
       expect(publisher.getStatistics()).toMatchObject({ sentCnt: COUNT + 1, state: 'publishing' })
+      await until(async () => (await topicEnd(kafka.bootstrap, 'no-answer')) === COUNT + 1, {
+        what: 'all messages',
+      })
+      expect(readFallback(publisher.directory)).toEqual([])
     } finally {
-      kafka.resume()
+      await endPublishers()
+      await proxy.stop()
     }
-    await until(async () => (await topicEnd(kafka.bootstrap, 'no-answer')) === COUNT + 1, {
-      what: 'all messages',
-    })
-    expect(readFallback(publisher.directory)).toEqual([])
   })
 })
 

@@ -36,7 +36,7 @@ function untilStatistics(remote, condition, what) {
       last = await remote.statistics()
       return condition(last) && last
     },
-    { timeoutMs: 20_000, what: () => `${what}; ${JSON.stringify(last)}` }
+    { what: () => `${what}; ${JSON.stringify(last)}` }
   )
 }
 const untilOnDisk = (remote, count) =>

@@ -80,7 +80,7 @@ async function underLoad(publisher, hang, wakeUp) {
     const inFileAtOnce = load.count() + 500
     await until(() => watch.seenAt.has(inFileAtOnce), { what: 'the newest messages in the file' })
     wake()
-    await untilState(publisher, 'publishing', 20_000)
+    await untilState(publisher, 'publishing')
     const { sentCnt } = statistics()
     await until(() => statistics().sentCnt >= sentCnt + 500, { what: '500 more in Kafka' })
   } finally {
@@ -198,7 +198,7 @@ async function expectInFileInTime(publisher) {
   try {
     const begin = Date.now()
     publisher.queue('key', { i: 0 })
-    await until(() => watch.seenAt.has(0), { timeoutMs: 20_000, what: 'the message in the file' })
+    await until(() => watch.seenAt.has(0), { what: 'the message in the file' })
     expect(watch.seenAt.get(0) - begin).toBeLessThanOrEqual(LIMIT)
     expect(publisher.getStatistics()).toMatchObject({ state: 'fallingBack', unaccountedCnt: 0 })
   } finally {

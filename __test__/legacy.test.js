@@ -209,14 +209,14 @@ test('a file that an old process appends to is not touched; it is when that has 
   await old.append(oldLines(10, 20))
   // A later look finds the next quiet file and leaves the busy one alone.
   leave(`fallback-${randomUUID()}.log`, textOf(oldLines(300, 310)))
-  await until(async () => (await read()).length === 20, { timeoutMs: 20_000 })
+  await until(async () => (await read()).length === 20)
   expect(fs.statSync(busy).ino).toBe(inode)
   expect(fs.readFileSync(busy, 'utf8')).toBe(textOf(oldLines(0, 20)))
   expect(fs.existsSync(almost)).toBe(true)
 
   rest(busy)
   rest(almost)
-  await until(async () => (await read()).length === 50, { timeoutMs: 20_000 })
+  await until(async () => (await read()).length === 50)
   const keys = (await read()).map(([key]) => key)
   expect(new Set(keys)).toEqual(
     new Set([0, 100, 200, 300].flatMap((from) => keysOfJson(from ? 10 : 20, from)).map(([k]) => k))
@@ -225,7 +225,7 @@ test('a file that an old process appends to is not touched; it is when that has 
   await old.append(oldLines(20, 30))
   expect(fs.readFileSync(busy, 'utf8')).toBe(textOf(oldLines(20, 30)))
   rest(busy)
-  await until(async () => (await read()).length === 60, { timeoutMs: 20_000 })
+  await until(async () => (await read()).length === 60)
   expect((await read()).slice(-10)).toEqual(keysOfJson(10, 20))
   await publisher.end()
   expect(publisher.getStatistics()).toMatchObject({ recoveredCnt: 60, unaccountedCnt: 0 })

@@ -354,7 +354,7 @@ describe('the end', () => {
   /** What a Node process prints that runs this text; its own end is awaited. */
   async function run(text, ...options) {
     const args = [...options, '--input-type=module', '--eval', text]
-    const where = { cwd: path.dirname(__dirname), timeout: 20_000 }
+    const where = { cwd: path.dirname(__dirname) }
     const { stdout } = await promisify(execFile)(process.execPath, args, where)
     return stdout
   }

@@ -1,7 +1,7 @@
 const { Partitioners } = require('kafkajs')
 const { readTopic } = require('./support/consume')
-const { Kafka } = require('./support/kafka')
 const { endPublishers, makePublisher, readFallback } = require('./support/publisher')
+const { sharedKafka } = require('./support/shared-kafka')
 const { until } = require('./support/until')
 
 const PARTITIONS = 4
@@ -9,9 +9,8 @@ const COUNT = 2000
 
 let kafka
 beforeAll(async () => {
-  kafka = await Kafka.start()
+  kafka = await sharedKafka()
 })
-afterAll(() => kafka?.stop())
 afterEach(endPublishers)
 
 function publisherFor(defaultTopic, partitioner) {

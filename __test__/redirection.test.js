@@ -1,7 +1,7 @@
 const { readTopic } = require('./support/consume')
-const { Kafka } = require('./support/kafka')
 const { TcpProxy } = require('./support/proxy')
 const { endPublishers, makePublisher, readFallback, untilSettled } = require('./support/publisher')
+const { sharedKafka } = require('./support/shared-kafka')
 
 const SEED = 'seed.invalid:9092'
 
@@ -9,7 +9,7 @@ let kafka
 let toSeed
 let toLearned
 beforeAll(async () => {
-  kafka = await Kafka.start()
+  kafka = await sharedKafka()
 })
 beforeEach(async () => {
   toSeed = await TcpProxy.start(kafka.bootstrap)
@@ -19,7 +19,6 @@ afterEach(async () => {
   await endPublishers()
   await Promise.all([toSeed.stop(), toLearned.stop()])
 })
-afterAll(() => kafka?.stop())
 
 /** By the broker's address, given or announced: where to go instead. */
 const detours = () => ({ [SEED]: toSeed.address, [kafka.bootstrap]: toLearned.address })
@@ -74,7 +73,7 @@ test.each([
   ],
   ['returns nothing', () => undefined],
 ])('a function that %s leaves the address as it is', async (name, brokerRedirection) => {
-  const topic = name.replace(' ', '-')
+  const topic = `redirection-${name.replace(' ', '-')}`
   await kafka.createTopic(topic)
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,

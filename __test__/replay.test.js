@@ -67,8 +67,8 @@ describe('after an outage, under load', () => {
     // What is in files now is in none that comes later.
     lines = readFallback(publisher.directory)
     await kafka.restart()
-    await until(() => statistics().replay.state === 'replaying', { timeoutMs: 20_000 })
-    await until(() => statistics().replay.replayedCnt > lines.length, { timeoutMs: 30_000 })
+    await until(() => statistics().replay.state === 'replaying')
+    await until(() => statistics().replay.replayedCnt > lines.length)
     load.stop()
     await untilReplayed(publisher)
     await publisher.end()

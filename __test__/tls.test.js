@@ -6,7 +6,6 @@ const { promisify } = require('node:util')
 const forge = require('node-forge')
 const { makeCertificates } = require('./support/certificates')
 const { readTopic } = require('./support/consume')
-const { Kafka } = require('./support/kafka')
 const {
   endPublishers,
   makeDirectory,
@@ -14,6 +13,7 @@ const {
   readFallback,
   untilSettled,
 } = require('./support/publisher')
+const { sharedKafka } = require('./support/shared-kafka')
 
 const PASSPHRASE = 'open sesame'
 
@@ -21,11 +21,10 @@ let kafka
 let pem
 let files
 beforeAll(async () => {
-  kafka = await Kafka.start({ tls: true })
+  kafka = await sharedKafka()
   pem = kafka.certificates
   files = kafka.certificateFiles
 })
-afterAll(() => kafka?.stop())
 afterEach(endPublishers)
 
 const publisherFor = (defaultTopic, options) =>

@@ -19,7 +19,7 @@ class Child {
    * @param {string} name the messages tell it
    * @param {object} options of its publisher
    * @param {{first?: number, perTick?: number, env?: object}} [load] so many messages at once, and
-   *   so many every 10 ms
+   *   so many every 10 ms as long as there is room for them
    */
   constructor(name, options, { first = 0, perTick = 0, env = {} } = {}) {
     this.name = name
@@ -42,10 +42,14 @@ class Child {
     this.#process.send({ command: 'queue', count })
   }
 
+  /** From now on it queues only what `queue` tells it to. */
+  rest() {
+    this.#process.send({ command: 'rest' })
+  }
+
   /** Resolves when its statistics say so. */
-  until(condition, what, timeoutMs = 20_000) {
+  until(condition, what) {
     return until(() => this.statistics && condition(this.statistics), {
-      timeoutMs,
       what: () => `${this.name}: ${what}; ${JSON.stringify(this.statistics)}`,
     })
   }

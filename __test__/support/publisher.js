@@ -46,17 +46,15 @@ async function endPublishers() {
 }
 
 /** Resolves when the publisher is in this state. */
-function untilState(publisher, state, timeoutMs = 15_000) {
+function untilState(publisher, state) {
   return until(() => publisher.getStatistics().state === state, {
-    timeoutMs,
     what: () => `state ${state}; it is ${publisher.getStatistics().state}`,
   })
 }
 
 /** Resolves when nothing is in memory any more. */
-function untilSettled(publisher, timeoutMs = 15_000) {
+function untilSettled(publisher) {
   return until(() => publisher.queued() === 0, {
-    timeoutMs,
     what: () => `an empty queue; it holds ${publisher.queued()}`,
   })
 }

@@ -41,7 +41,7 @@ function leaveFile(directory, content, { instance = randomUUID(), sequence = 1 }
 }
 
 /** Resolves when nothing is in memory, and no file is left that waits to be replayed. */
-function untilReplayed(publisher, timeoutMs = 30_000) {
+function untilReplayed(publisher) {
   return until(
     () => {
       const { curQueuedCnt, fallback, replay } = publisher.getStatistics()
@@ -49,7 +49,6 @@ function untilReplayed(publisher, timeoutMs = 30_000) {
       return counted === 0 && fallbackFiles(publisher.directory).length === 0
     },
     {
-      timeoutMs,
       what: () => `all files to be replayed; ${JSON.stringify(publisher.getStatistics())}`,
     }
   )
