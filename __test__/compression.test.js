@@ -1,6 +1,6 @@
 const { CompressionCodecs } = require('kafkajs')
 const { readTopic } = require('./support/consume')
-const { endPublishers, makePublisher } = require('./support/publisher')
+const { PATIENT, endPublishers, makePublisher } = require('./support/publisher')
 const { sharedKafka } = require('./support/shared-kafka')
 
 let kafka
@@ -42,6 +42,7 @@ test.each([
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,
     defaultTopic: topic,
+    ...PATIENT,
     codec,
   })
   const values = Array.from({ length: 1000 }, (_, i) => ({ i, text: 'compressible '.repeat(9) }))

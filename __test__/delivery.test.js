@@ -2,7 +2,13 @@ const { Partitioners } = require('kafkajs')
 const stringify = require('json-stringify-safe')
 const { readTopic, topicEnd } = require('./support/consume')
 const { TcpProxy } = require('./support/proxy')
-const { endPublishers, makePublisher, readFallback, untilSettled } = require('./support/publisher')
+const {
+  PATIENT,
+  endPublishers,
+  makePublisher,
+  readFallback,
+  untilSettled,
+} = require('./support/publisher')
 const { sharedKafka } = require('./support/shared-kafka')
 const { until } = require('./support/until')
 
@@ -13,7 +19,7 @@ beforeAll(async () => {
 afterEach(endPublishers)
 
 const publisherFor = (defaultTopic, options) =>
-  makePublisher({ connectionString: kafka.bootstrap, defaultTopic, ...options })
+  makePublisher({ connectionString: kafka.bootstrap, defaultTopic, ...PATIENT, ...options })
 
 describe('20,000 messages with string, number and object keys', () => {
   const COUNT = 20_000
@@ -195,7 +201,12 @@ test("a message's own topic overrides defaultTopic", async () => {
 test('two publishers in a process keep their options and their counts apart', async () => {
   await kafka.createTopic('mine')
   await kafka.createTopic('yours')
-  const shared = { connectionString: kafka.bootstrap, defaultTopic: 'mine', clientId: 'me' }
+  const shared = {
+    connectionString: kafka.bootstrap,
+    defaultTopic: 'mine',
+    clientId: 'me',
+    ...PATIENT,
+  }
   const mine = makePublisher(shared)
   // The first has its own copy.
   const yours = makePublisher(

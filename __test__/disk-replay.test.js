@@ -101,8 +101,11 @@ test.concurrent.each([
   const { filePublisher } = await remote.statistics()
   expect(filePublisher.lastError).toMatch(/cannot write progress/)
   // Said once, however often it is tried.
-  const log = await remote.lines()
-  const said = log.filter(({ text }) => text.includes('the progress of a replay'))
+  const said = await until(async () => {
+    const log = await remote.lines()
+    const found = log.filter(({ text }) => text.includes('the progress of a replay'))
+    return found.length > 0 && found
+  })
   expect(said.map(({ level }) => level)).toEqual(['WARN'])
   await disk.expectAllOnce(remote, 3000)
   expect(fs.readdirSync(disk.directory)).toEqual([])

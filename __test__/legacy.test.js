@@ -240,7 +240,7 @@ test('what an old process appends to its open file, taken over meanwhile, is rep
   const lines = (from, to) => Array.from({ length: to - from }, (_, i) => line(from + i))
   await old.append(lines(0, 100))
   rest(file)
-  const publisher = make({ replay: { maxMessagesPerSecond: 50 } })
+  const publisher = make({ replay: { maxMessagesPerSecond: 25 } })
   const samples = sampleStatistics(publisher)
   await until(() => publisher.getStatistics().replay.replayedCnt > 0)
   expect(fs.existsSync(file)).toBe(false)

@@ -1,6 +1,6 @@
 const { Partitioners } = require('kafkajs')
 const { readTopic } = require('./support/consume')
-const { endPublishers, makePublisher, readFallback } = require('./support/publisher')
+const { PATIENT, endPublishers, makePublisher, readFallback } = require('./support/publisher')
 const { sharedKafka } = require('./support/shared-kafka')
 const { until } = require('./support/until')
 
@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterEach(endPublishers)
 
 function publisherFor(defaultTopic, partitioner) {
-  return makePublisher({ connectionString: kafka.bootstrap, defaultTopic, partitioner })
+  return makePublisher({ connectionString: kafka.bootstrap, defaultTopic, partitioner, ...PATIENT })
 }
 
 /** As no-kafka's own are written: a class, with a state of its own. */
@@ -173,8 +173,9 @@ test('a partitioner that never answers: its messages go to file', async () => {
     connectionString: kafka.bootstrap,
     defaultTopic: 'silent',
     partitioner: { partition: () => new Promise(() => {}) },
-    retries: { attempts: 3, delay: { min: 100, max: 300 } },
+    retries: { attempts: 2, delay: { min: 1000, max: 1000 } },
   })
+  await publisher.init()
   for (let i = 0; i < 100; i++) publisher.queue('key', { i })
   await until(() => publisher.getStatistics().fallback.messages === 100, {
     what: 'all messages in the file',

@@ -1,6 +1,12 @@
 const { readTopic } = require('./support/consume')
 const { TcpProxy } = require('./support/proxy')
-const { endPublishers, makePublisher, readFallback, untilSettled } = require('./support/publisher')
+const {
+  PATIENT,
+  endPublishers,
+  makePublisher,
+  readFallback,
+  untilSettled,
+} = require('./support/publisher')
 const { sharedKafka } = require('./support/shared-kafka')
 
 const SEED = 'seed.invalid:9092'
@@ -25,7 +31,12 @@ const detours = () => ({ [SEED]: toSeed.address, [kafka.bootstrap]: toLearned.ad
 
 async function publish(topic, options) {
   await kafka.createTopic(topic)
-  const publisher = makePublisher({ connectionString: SEED, defaultTopic: topic, ...options })
+  const publisher = makePublisher({
+    connectionString: SEED,
+    defaultTopic: topic,
+    ...PATIENT,
+    ...options,
+  })
   for (let i = 0; i < 100; i++) publisher.queue('key', { i })
   await publisher.end()
   const arrived = await readTopic(kafka.bootstrap, topic)
@@ -56,6 +67,7 @@ test('addresses that a map does not have stay as they are', async () => {
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,
     defaultTopic: 'unmapped',
+    ...PATIENT,
     brokerRedirection: { [SEED]: toSeed.address },
   })
   publisher.queue('key', {})
@@ -78,6 +90,7 @@ test.each([
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,
     defaultTopic: topic,
+    ...PATIENT,
     brokerRedirection,
   })
   publisher.queue('key', {})
@@ -90,6 +103,7 @@ test.each([true, false])('brokerRedirection %p does nothing', async (brokerRedir
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,
     defaultTopic: `redirection-${brokerRedirection}`,
+    ...PATIENT,
     brokerRedirection,
   })
   publisher.queue('key', {})

@@ -1,5 +1,11 @@
 const { readTopic } = require('./support/consume')
-const { endPublishers, makePublisher, readFallback, untilSettled } = require('./support/publisher')
+const {
+  PATIENT,
+  endPublishers,
+  makePublisher,
+  readFallback,
+  untilSettled,
+} = require('./support/publisher')
 const { sharedKafka } = require('./support/shared-kafka')
 
 const MiB = 1024 * 1024
@@ -11,7 +17,7 @@ beforeAll(async () => {
 afterEach(endPublishers)
 
 const publisherFor = (defaultTopic, options) =>
-  makePublisher({ connectionString: kafka.bootstrap, defaultTopic, ...options })
+  makePublisher({ connectionString: kafka.bootstrap, defaultTopic, ...PATIENT, ...options })
 
 const errorsOf = (publisher) => publisher.lines.filter(({ level }) => level === 'ERROR')
 

@@ -33,7 +33,8 @@ function makeNamedPublisher(options) {
     connectionString: kafka.tlsBootstrap,
     ssl: { cert: kafka.certificates.clientCert, key: kafka.certificates.clientKey },
     defaultTopic: 'well',
-    retries: { attempts: 4, delay: { min: 100, max: 400 } },
+    // So long that a busy machine delivers in time what can be delivered.
+    retries: { attempts: 4, delay: { min: 1000, max: 1000 } },
     retryOptions: { minTimeout: 100, maxTimeout: 200 },
     ...options,
   })

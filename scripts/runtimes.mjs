@@ -77,7 +77,7 @@ function start(command, args, env) {
   return new Promise((resolve) => {
     const options = {
       cwd: root,
-      timeout: 180_000,
+      timeout: 900_000,
       maxBuffer: 1 << 26,
       env: { ...process.env, ...env },
     }

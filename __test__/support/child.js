@@ -54,7 +54,10 @@ function tell(what) {
 
 process.on('message', async ({ command, count }) => {
   if (command === 'queue') queue(count)
-  if (command === 'rest') clearInterval(timer)
+  if (command === 'rest') {
+    clearInterval(timer)
+    tell('resting')
+  }
   if (command === 'end') {
     stop()
     await publisher.end()

@@ -10,6 +10,7 @@ const alive = new Set()
 class Child {
   #process
   #gone
+  #isResting = false
   /** What its publisher's getStatistics() said last. */
   statistics = null
   /** Its log lines of level ERROR. */
@@ -30,7 +31,8 @@ class Child {
       { env: { ...process.env, ...env } }
     )
     alive.add(this)
-    this.#process.on('message', ({ statistics, troubles }) => {
+    this.#process.on('message', ({ what, statistics, troubles }) => {
+      this.#isResting ||= what === 'resting'
       this.statistics = statistics
       this.troubles = troubles
     })
@@ -42,9 +44,10 @@ class Child {
     this.#process.send({ command: 'queue', count })
   }
 
-  /** From now on it queues only what `queue` tells it to. */
-  rest() {
+  /** Resolves when it queues nothing more by itself, and its statistics are from then. */
+  async rest() {
     this.#process.send({ command: 'rest' })
+    await until(() => this.#isResting)
   }
 
   /** Resolves when its statistics say so. */

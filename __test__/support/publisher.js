@@ -6,6 +6,9 @@ const path = require('node:path')
 const { KafkaPublisher } = require('../..')
 const { until } = require('./until')
 
+/** Options of a publisher that gives no message up because the machine is busy. */
+const PATIENT = { retries: { attempts: 60, delay: { min: 1000, max: 1000 } } }
+
 const made = []
 
 /**
@@ -80,6 +83,7 @@ function readFallback(directory) {
 const completeLines = (text) => text.split('\n').slice(0, -1)
 
 module.exports = {
+  PATIENT,
   makePublisher,
   makeDirectory,
   endPublishers,

@@ -6,10 +6,10 @@ const path = require('node:path')
 const { fallbackFiles } = require('./publisher')
 const { until } = require('./until')
 
-/** Options that make recovery and replay begin soon. */
+/** Options that make recovery and replay begin soon. Messages are given up after 1.5 s. */
 const SOON = {
   batch: { maxWait: 5 },
-  retries: { attempts: 2, delay: { min: 250, max: 500 } },
+  retries: { attempts: 2, delay: { min: 500, max: 1000 } },
   reconnectionDelay: { min: 50, max: 200 },
   retryOptions: { minTimeout: 100, maxTimeout: 300 },
 }

@@ -1,4 +1,5 @@
 const { withAdmin } = require('./client')
+const { until } = require('./until')
 
 /** The topics of the Kafka at `bootstrap`. */
 class Topics {
@@ -12,14 +13,26 @@ class Topics {
       value: String(value),
     }))
     const topics = [{ topic, numPartitions: partitions, replicationFactor: 1, configEntries }]
-    const created = await withAdmin(this.bootstrap, (admin) =>
-      admin.createTopics({ topics, waitForLeaders: true })
-    )
-    if (!created) throw new Error(`there is a topic ${topic} already`)
+    await withAdmin(this.bootstrap, async (admin) => {
+      const created = await admin.createTopics({ topics, waitForLeaders: false })
+      if (!created) throw new Error(`there is a topic ${topic} already`)
+      await until(() => isLed(admin, topic), { what: `leaders for topic ${topic}` })
+    })
   }
 
   async deleteTopic(topic) {
     await withAdmin(this.bootstrap, (admin) => admin.deleteTopics({ topics: [topic] }))
+  }
+}
+
+/** A broker that is busy has not yet heard of the topic when the controller has made it. */
+async function isLed(admin, topic) {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    return topics[0].partitions.every(({ leader }) => leader >= 0)
+  } catch (error) {
+    if (error.retriable) return false
+    throw error
   }
 }
 
