@@ -3,10 +3,13 @@
 
 import { runMain } from './command.mjs'
 import { needsKafka, runJest, testFiles } from './jest.mjs'
-import { cargo, checkFormat, checkRust, checkTypes } from './lint.mjs'
-import { buildAddon, installDependencies } from './setup.mjs'
-import { step } from './steps.mjs'
+import { checkFormat, checkRust, checkTypes } from './lint.mjs'
+import { buildAddon, cargoEnv, installDependencies } from './setup.mjs'
+import { sideBySide, step } from './steps.mjs'
 import { checkTools } from './tools.mjs'
+
+// One more at a time than with JVMs beside them.
+const JEST = ['--maxWorkers=4', '--runTestsByPath']
 
 await runMain(async () => {
   await checkTools({ lint: true })
@@ -15,11 +18,15 @@ await runMain(async () => {
   await checkRust()
   await step('build', buildAddon)
   await checkTypes()
-  await step('Rust unit tests', () => cargo('test', '--locked', '--release'))
-  await step('jest, without a real Kafka', async () => {
-    const files = await testFiles()
-    const without = []
-    for (const file of files) if (!(await needsKafka(file))) without.push(file)
-    await runJest(['--runTestsByPath', ...without])
-  })
+  const files = await testFiles()
+  const needs = await Promise.all(files.map(needsKafka))
+  const without = files.filter((_file, i) => !needs[i])
+  await sideBySide('jest', () => runJest([...JEST, ...without]), [
+    {
+      name: 'Rust unit tests',
+      command: 'cargo',
+      args: ['test', '--locked', '--release'],
+      env: await cargoEnv(),
+    },
+  ])
 })

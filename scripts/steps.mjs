@@ -20,11 +20,11 @@ export async function step(name, work) {
  * Runs programs, one after the other, beside what the caller does, who is the only one to print
  * meanwhile.
  *
- * @param {{name: string, command: string, args: string[]}[]} programs
+ * @param {{name: string, command: string, args: string[], env?: object}[]} programs
  * @returns {{finish: () => Promise<void>, abandon: () => Promise<void>}} `finish`: prints each one's
  *   output as a step, and fails if one did; `abandon`: ends what is running, and prints nothing
  */
-export function beside(programs) {
+function beside(programs) {
   let running
   let abandoned = false
   const outcomes = (async () => {
@@ -44,7 +44,7 @@ export function beside(programs) {
     async finish() {
       for (const { name, code, output, seconds } of await outcomes) {
         const outcome = code === 0 ? 'ok in' : 'FAILED after'
-        console.log(`\n=== ${name} (beside jest)\n${output.trimEnd()}`)
+        console.log(`\n=== ${name} (side by side)\n${output.trimEnd()}`)
         console.log(`--- ${name}: ${outcome} ${seconds} s`)
         if (code !== 0) throw new StepFailed(`${name}: exit code ${code}`)
       }
@@ -57,10 +57,27 @@ export function beside(programs) {
   }
 }
 
+/** The work, and the programs beside it; what they printed comes after what it prints. */
+export async function sideBySide(name, work, programs) {
+  const others = beside(programs)
+  try {
+    await step(name, work)
+  } catch (error) {
+    await others.abandon()
+    throw error
+  }
+  await others.finish()
+}
+
 /** In a group of its own, so that `end` reaches what it has started, too. */
-function start({ command, args }) {
+function start({ command, args, env }) {
   const detached = process.platform !== 'win32'
-  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached })
+  const child = spawn(command, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached,
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text) => {

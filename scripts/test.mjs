@@ -8,7 +8,7 @@ import { root, run, runMain } from './command.mjs'
 import { fetchKafka, needsKafka, runJest, testFiles } from './jest.mjs'
 import { cargo, checkFormat, checkRust, checkTypes } from './lint.mjs'
 import { buildAddon, installDependencies } from './setup.mjs'
-import { beside, step } from './steps.mjs'
+import { sideBySide, step } from './steps.mjs'
 import { checkTools } from './tools.mjs'
 
 async function testAll() {
@@ -22,19 +22,12 @@ async function testAll() {
   await step('speed', () => run('node', ['bench/guard.mjs']))
   await step('Kafka for the tests', fetchKafka)
   // Most of jest's time is waiting.
-  const others = beside([
+  await sideBySide('jest', runJest, [
     { name: 'fuzzing', command: 'node', args: ['scripts/fuzz.mjs'] },
     { name: 'runtimes', command: 'node', args: ['scripts/runtimes.mjs', '--ends'] },
     { name: 'package', command: 'node', args: ['scripts/package.mjs', '--local'] },
     ...(await examples()),
   ])
-  try {
-    await step('jest', runJest)
-  } catch (error) {
-    await others.abandon()
-    throw error
-  }
-  await others.finish()
 }
 
 async function testSome(args) {
