@@ -287,7 +287,7 @@ describe('trouble', () => {
     const publisher = makePublisher({
       connectionString: cluster.connectionString,
       defaultTopic: 'led',
-      retries: { attempts: 3, delay: { min: 50, max: 100 } },
+      retries: { attempts: 2, delay: { min: 1000, max: 1000 } },
     })
     publisher.queue('key', { n: 1 })
     await untilSettled(publisher)

@@ -8,11 +8,12 @@ const { makeOld } = require('./support/aging')
 const { Child, killChildren } = require('./support/children')
 const { withoutLocks } = require('./support/no-locks')
 const { keyOf, messageOf, placesById } = require('./support/numbered')
-const { endPublishers, fallbackFiles, makeDirectory } = require('./support/publisher')
+const { PATIENT, endPublishers, fallbackFiles, makeDirectory } = require('./support/publisher')
 const { until } = require('./support/until')
 
 const TOPIC = 'lockless'
 const NOWHERE = '127.0.0.1:1'
+const IMPATIENT = { retries: { attempts: 2, delay: { min: 200, max: 200 } } }
 
 let cluster
 let directory
@@ -33,7 +34,7 @@ function options(connectionString) {
   return {
     connectionString,
     defaultTopic: TOPIC,
-    retries: { attempts: 2, delay: { min: 200, max: 200 } },
+    ...(connectionString === NOWHERE ? IMPATIENT : PATIENT),
     retryOptions: { minTimeout: 200, maxTimeout: 500 },
     reconnectionDelay: { min: 100, max: 500 },
     batch: { maxWait: 5 },

@@ -10,6 +10,7 @@ const { readTopic } = require('./support/consume')
 const { startClock } = require('./support/delays')
 const { keyOf, messageOf, placesById, readLines, seededRandom } = require('./support/numbered')
 const {
+  PATIENT,
   endPublishers,
   fallbackFiles,
   makeDirectory,
@@ -25,7 +26,7 @@ const WINDOW = Math.ceil(MEMORY / 8 / 296) + 1
 
 // Longer than a producer takes to get its id on a busy machine: a message that is given up and yet
 // delivered would be a duplicate that no kill has made.
-const PATIENT = { attempts: 2, delay: { min: 1000, max: 1000 } }
+const OUTAGE_AWARE = { retries: { attempts: 2, delay: { min: 1000, max: 1000 } } }
 
 const random = seededRandom(Number(process.env.KILL_SEED ?? 7))
 
@@ -55,7 +56,11 @@ function options(fallback) {
   }
 }
 
-const patientOptions = () => ({ ...options(), retries: PATIENT })
+/** Of those that are there before an outage, and after it. */
+const lastingOptions = () => ({ ...options(), ...OUTAGE_AWARE })
+
+/** Of those that find Kafka. */
+const patientOptions = (fallback) => ({ ...options(fallback), ...PATIENT })
 
 function queue(publisher, name, count) {
   for (let i = 0; i < count; i++) publisher.queue(keyOf(name, i), messageOf(name, i))
@@ -114,7 +119,7 @@ describe('two to eight processes, started and killed at random', () => {
     for (let round = 0; round < rounds; round++) {
       const isFull = children.length === 8
       if (children.length < 2 || (!isFull && random.between(0, 1) === 1)) {
-        const child = new Child(`${perTick} ${round}`, patientOptions(), { perTick })
+        const child = new Child(`${perTick} ${round}`, lastingOptions(), { perTick })
         await child.until(() => true, 'a start')
         children.push(child)
       } else {
@@ -129,7 +134,7 @@ describe('two to eight processes, started and killed at random', () => {
   test('while Kafka is away: none publishes what another does, and nothing is left behind', async () => {
     cluster.brokerDown()
     const children = await stir(24, 5)
-    children.push(new Child('the last one', patientOptions(), { perTick: 5 }))
+    children.push(new Child('the last one', lastingOptions(), { perTick: 5 }))
     await Promise.all(
       children.map(async (child) => {
         await child.until(({ fallback }) => fallback.messages > 50, 'some work')
@@ -146,7 +151,7 @@ describe('two to eight processes, started and killed at random', () => {
     )
     await untilEmptyOfDead(children)
     const ended = await Promise.all(children.map((child) => child.end()))
-    const last = makePublisher(options())
+    const last = makePublisher(patientOptions())
     await untilEmpty()
     await last.end()
 
@@ -168,7 +173,7 @@ describe('two to eight processes, started and killed at random', () => {
     const killed = (24 - children.length) / 2
     for (const id of idsInFiles()) inFiles.push(id)
     const ended = await Promise.all(children.map((child) => child.end()))
-    const last = makePublisher(options())
+    const last = makePublisher(patientOptions())
     await untilEmpty()
     await last.end()
 
@@ -190,7 +195,7 @@ test("the living keep their files; those of the dead are another's within second
   const itsFiles = fallbackFiles(directory)
   const before = itsFiles.map((file) => fs.readFileSync(file, 'utf8'))
 
-  const other = makePublisher(options())
+  const other = makePublisher(patientOptions())
   queue(other, 'live', 10)
   await until(() => other.getStatistics().sentCnt === 10)
   // A file that belongs to nobody shows when the directory is looked through.
@@ -223,7 +228,7 @@ test("the living keep their files; those of the dead are another's within second
 test('two publishers in one process do not touch the files of each other', async () => {
   cluster.brokerDown()
   const both = ['one', 'two'].map((name) => {
-    const publisher = makePublisher(options())
+    const publisher = makePublisher(lastingOptions())
     queue(publisher, name, 300)
     return publisher
   })
@@ -250,7 +255,7 @@ test('two publishers in one process do not touch the files of each other', async
 describe('what an ended publisher has left', () => {
   test('is published by the next one, which counts it as recovered', async () => {
     await leave('first', 400)
-    const next = makePublisher(options())
+    const next = makePublisher(patientOptions())
     await until(() => next.getStatistics().sentCnt === 400)
     await untilEmpty()
     await next.end()
@@ -273,7 +278,7 @@ describe('what an ended publisher has left', () => {
     const before = contents(directory)
     expect(before.length).toBeGreaterThan(1)
     for (const count of [200, 0]) {
-      const next = makePublisher(options({ replay: { keep: 'archive' } }))
+      const next = makePublisher(patientOptions({ replay: { keep: 'archive' } }))
       queue(next, `live ${count}`, 1)
       await until(() => next.getStatistics().sentCnt === count + 1)
       await untilEmpty()
@@ -296,7 +301,7 @@ describe('what an ended publisher has left', () => {
     const progress = unfinished('-000001.log.progress.new')
     for (const file of [old, fresh, progress]) fs.writeFileSync(file, '')
     makeOld(old)
-    const next = makePublisher(options())
+    const next = makePublisher(patientOptions())
     await until(() => next.getStatistics().sentCnt === 10)
     await next.end()
     // Somebody may just be making the other lock.
@@ -307,7 +312,7 @@ describe('what an ended publisher has left', () => {
     await leave('first', 200)
     const contents = () => fallbackFiles(directory).map((file) => fs.readFileSync(file, 'utf8'))
     const before = contents()
-    const next = makePublisher({ ...options({ replay: false }), retries: PATIENT })
+    const next = makePublisher(patientOptions({ replay: false }))
     queue(next, 'live', 10)
     await until(() => next.getStatistics().sentCnt === 10)
     expect(next.getStatistics().replay).toMatchObject({ state: 'off', replayedCnt: 0 })

@@ -114,7 +114,7 @@ test('Kafka goes away ten times in a row in mid-replay: nothing is lost, and it 
 test('the broker is killed in mid-replay, and started again', async () => {
   await kafka.createTopic('killed')
   leaveFile(directory, numberedLines(0, 3000, { topic: 'killed' }))
-  const publisher = make('killed', 2000)
+  const publisher = make('killed', 1000)
   const samples = sampleStatistics(publisher)
   await until(() => publisher.getStatistics().replay.replayedCnt >= 500)
   await kafka.kill()
@@ -146,10 +146,10 @@ test('a topic deleted in mid-replay: the others go on, its messages wait until i
   await kafka.createTopic('doomed')
   await kafka.createTopic('fine')
   leaveAlternating(['fine', 'doomed'], COUNT)
-  const publisher = make('fine', 1500)
+  const publisher = make('fine', 500)
   const samples = sampleStatistics(publisher)
   const statistics = () => publisher.getStatistics()
-  await until(() => statistics().replay.replayedCnt >= 500)
+  await until(() => statistics().replay.replayedCnt >= 200)
   await kafka.deleteTopic('doomed')
   await until(async () => (await topicEnd(kafka.bootstrap, 'fine')) >= COUNT / 2, {
     what: () => `all messages of the other topic; ${JSON.stringify(statistics())}`,
@@ -200,10 +200,10 @@ test('messages refused as too large in mid-replay are kept apart; all others arr
     }
     files.push(leaveFile(directory, text, { instance: INSTANCE, sequence }))
   }
-  const publisher = make('roomy', 600)
+  const publisher = make('roomy', 150)
   const samples = sampleStatistics(publisher)
   const statistics = () => publisher.getStatistics()
-  await until(() => statistics().replay.replayedCnt >= 100)
+  await until(() => statistics().replay.replayedCnt >= 50)
   const resource = {
     type: ConfigResourceTypes.TOPIC,
     name: 'shrunk',
@@ -220,7 +220,7 @@ test('messages refused as too large in mid-replay are kept apart; all others arr
   expect(roomy).toEqual(Array.from({ length: COUNT / 2 }, (_, i) => 2 * i + 1))
   const shrunk = numbersOf(await readTopic(kafka.bootstrap, 'shrunk'))
   const refused = [...large.keys()].filter((i) => !shrunk.includes(i))
-  expect(refused.length).toBeGreaterThan(COUNT / 6 / 2)
+  expect(refused.length).toBeGreaterThan(20)
   expect(missingFrom(COUNT, roomy, shrunk)).toEqual(refused)
   expect(shrunk).toHaveLength(new Set(shrunk).size)
   const kept = files

@@ -93,7 +93,7 @@ test('maxMessagesPerSecond holds the replay back, and live messages not at all',
 
 test('resetStatistics() in mid-replay: what is left counts as carried, and the counts add up', async () => {
   leaveFile(directory, `${numberedLines(0, 500)}garbage\n${numberedLines(500, 1000)}garbage\n`)
-  const publisher = make({ fallback: { replay: { maxMessagesPerSecond: 1000 } } })
+  const publisher = make({ fallback: { replay: { maxMessagesPerSecond: 250 } } })
   const samples = sampleStatistics(publisher)
   await until(() => publisher.getStatistics().replay.rejectedCnt === 1)
   publisher.resetStatistics()
