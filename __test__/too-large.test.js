@@ -51,7 +51,6 @@ test('a 2 MB message to a topic with the default limit is discarded, logged and 
   expect(publisher.getStatistics()).toMatchObject({
     queueCnt: 3,
     sentCnt: 2,
-    errorCnt: 1,
     discardedCnt: { tooLarge: 1, total: 1 },
     unaccountedCnt: 0,
   })
@@ -118,7 +117,6 @@ describe.each([
     expect(publisher.getStatistics()).toMatchObject({
       queueCnt: SMALL + LARGE,
       sentCnt: SMALL,
-      errorCnt: LARGE,
       discardedCnt: { tooLarge: LARGE, total: LARGE },
       fallback: { messages: 0 },
       stateChangeCnt: 3, // connecting, publishing, ended

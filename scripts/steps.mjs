@@ -84,7 +84,11 @@ function start({ command, args, env }) {
       output += text
     })
   }
-  const end = () => (detached ? process.kill(-child.pid, 'SIGKILL') : child.kill())
+  const end = () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    if (detached) process.kill(-child.pid, 'SIGKILL')
+    else child.kill()
+  }
   // Ctrl+C does not reach another group.
   const interrupted = () => {
     end()
