@@ -42,7 +42,8 @@ describe('after an outage, under load', () => {
   const PER_SECOND = 2000
   let publisher
   let load
-  let waiting
+  let unconfirmed
+  let sampledBefore
   let fallenBack
   let lines
   let violations
@@ -61,9 +62,10 @@ describe('after an outage, under load', () => {
     const sampling = sampleStatistics(publisher)
     load = startLoad(publisher, { perTick: 10 })
     await until(() => statistics().sentCnt >= 2000, { what: '2000 messages in Kafka' })
-    waiting = statistics().curQueuedCnt
+    unconfirmed = statistics().curQueuedCnt + statistics().filePublisher.mesgCnt
     await kafka.kill()
     await untilState(publisher, 'fallingBack')
+    sampledBefore = sampling.all.length
     fallenBack = load.count()
     await until(() => statistics().fallback.messages >= 3000, { what: '3000 messages in files' })
     // What is in files now is in none that comes later.
@@ -92,7 +94,7 @@ describe('after an outage, under load', () => {
     const seen = new Set()
     const twice = numbersInTopic(messages).filter((i) => seen.has(i) || !seen.add(i))
     expect(twice.filter((i) => i > fallenBack)).toEqual([])
-    expect(twice.length).toBeLessThanOrEqual(waiting)
+    expect(twice.length).toBeLessThanOrEqual(unconfirmed)
     expect(end).toBe(messages.length)
     expect(messages.filter(({ headers }) => Object.keys(headers).length > 0)).toEqual([])
   })
@@ -125,12 +127,11 @@ describe('after an outage, under load', () => {
   })
 
   test('the replay is seen in the statistics', () => {
-    const states = samples.map(({ replay }) => replay.state)
-    expect(states.filter((state, i) => state !== states[i - 1]).slice(0, 3)).toEqual([
-      'idle',
-      'waiting',
-      'replaying',
-    ])
+    const states = samples.slice(sampledBefore).map(({ replay }) => replay.state)
+    const changes = states.filter((state, i) => state !== states[i - 1])
+    // There is no file at the moment at which Kafka is given up.
+    if (changes[0] === 'idle') changes.shift()
+    expect(changes.slice(0, 2)).toEqual(['waiting', 'replaying'])
     const during = samples.map(({ replay }) => replay).filter(({ state }) => state === 'replaying')
     const names = during.map(({ file }) => file).filter(Boolean)
     expect(new Set(names).size).toBeGreaterThan(3)
