@@ -154,6 +154,7 @@ describe('requiredAcks', () => {
         requiredAcks: 0,
         brokerRedirection: { [kafka.bootstrap]: proxy.address },
       })
+      await publisher.init()
       publisher.queue('first', { connects: true })
       await until(async () => (await topicEnd(kafka.bootstrap, 'no-answer')) === 1, {
         what: 'the first message',

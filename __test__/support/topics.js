@@ -25,11 +25,16 @@ class Topics {
   }
 }
 
-/** A broker that is busy has not yet heard of the topic when the controller has made it. */
+/**
+ * When the controller has made a topic, a busy broker has not yet heard of it, and when it can tell who
+ * leads it, it does not yet take messages; with acks 0 it would lose them.
+ */
 async function isLed(admin, topic) {
   try {
     const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
-    return topics[0].partitions.every(({ leader }) => leader >= 0)
+    if (topics[0].partitions.some(({ leader }) => leader < 0)) return false
+    await admin.fetchTopicOffsets(topic)
+    return true
   } catch (error) {
     if (error.retriable) return false
     throw error
