@@ -151,13 +151,19 @@ async function live(number, directory) {
   if (life === 'back') proxy.swallow()
   const child = new Child(`child ${number}`, optionsFor(life, directory), { perTick })
   // A few don't get as far as this.
-  if (random.between(1, 10) > 1) await child.until(() => true, 'a start')
+  const isEarly = random.between(1, 10) === 1
+  if (!isEarly) await child.until(() => true, 'a start')
   if (life === 'back') {
     await moment(directory, { afterMs: random.between(200, 500) })
     proxy.recover()
   }
-  // Or it is still looking for Kafka.
-  if (life !== 'away') await child.until(random.pick([hasBegun, hasReplayed, () => true]), 'work')
+  if (life !== 'away') {
+    // Or it is still looking for Kafka.
+    await child.until(random.pick([hasBegun, hasReplayed, () => true]), 'work')
+  } else if (!isEarly) {
+    const lines = random.between(0, 1000)
+    await child.until(({ filePublisher }) => filePublisher.mesgCnt >= lines, `${lines} lines`)
+  }
   await moment(directory, {
     afterMs: random.between(0, random.pick([50, 400])),
     ending: random.pick(['.log', '.progress', '.lock', 'never']),
