@@ -14,7 +14,7 @@ const { until } = require('./support/until')
 const SEED = Number(process.env.KILL_SEED ?? Date.now() % 1e6)
 const KILLS = 105
 // How often it has to meet with something, and how many kills that may take.
-const SHAPE = { lines: 5000, away: 20, partly: 5, severalFiles: 20, inFlight: 5 }
+const SHAPE = { lines: 3000, away: 20, partly: 5, severalFiles: 20, inFlight: 5 }
 const MOST_KILLS = 4 * KILLS
 const TOPIC = 'kills'
 // Nothing listens there.
@@ -38,7 +38,7 @@ const OPTIONS = {
 /** What a process finds in its time, and what it queues. */
 const LIVES = {
   // It fills files.
-  away: { perTick: [100, 250], retries: { attempts: 1, delay: { min: 20, max: 20 } } },
+  away: { perTick: [10, 25], retries: { attempts: 1, delay: { min: 20, max: 20 } } },
   // It replays them, half of the time beside live messages, which leave it little room.
   there: { perTick: [-5, 5] },
   // First the one, then the other.
@@ -161,7 +161,7 @@ async function live(number, directory) {
     // Or it is still looking for Kafka.
     await child.until(random.pick([hasBegun, hasReplayed, () => true]), 'work')
   } else if (!isEarly) {
-    const lines = random.between(0, 1000)
+    const lines = random.between(0, 300)
     await child.until(({ filePublisher }) => filePublisher.mesgCnt >= lines, `${lines} lines`)
   }
   await moment(directory, {
