@@ -51,14 +51,14 @@ async function endPublishers() {
 /** Resolves when the publisher is in this state. */
 function untilState(publisher, state) {
   return until(() => publisher.getStatistics().state === state, {
-    what: () => `state ${state}; it is ${publisher.getStatistics().state}`,
+    what: () => `state ${state}; ${JSON.stringify(publisher.getStatistics())}`,
   })
 }
 
 /** Resolves when nothing is in memory any more. */
 function untilSettled(publisher) {
   return until(() => publisher.queued() === 0, {
-    what: () => `an empty queue; it holds ${publisher.queued()}`,
+    what: () => `an empty queue; ${JSON.stringify(publisher.getStatistics())}`,
   })
 }
 
