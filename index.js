@@ -83,14 +83,14 @@ function queueOdd(queueText, key, message, topic, text, error) {
   if (encoded.problem) return queueText(key, encoded.problem, topic, BAD_KEY) === undefined
   const value = encodeValue(message, text, error)
   if (value.problem) return queueText(encoded.text, value.problem, topic, BAD_VALUE) === undefined
-  const room =
-    typeof key === 'string' ? queueText(key, value.text, topic) : null
+  const room = typeof key === 'string' ? queueText(key, value.text, topic) : null
   if (room !== null) return room === undefined
   return queueText(encoded.text, value.text, topic, KEY_IS_JSON) === undefined
 }
 
 function encodeKey(key) {
-  const takes = typeof key === 'object' ? key !== null : typeof key === 'string' || typeof key === 'number'
+  const takes =
+    typeof key === 'object' ? key !== null : typeof key === 'string' || typeof key === 'number'
   return takes ? toJSON(key) : { problem: 'it is ' + kindOf(key) }
 }
 

@@ -46,15 +46,24 @@ test('a value is serialised once', () => {
       return result()
     },
   })
-  publisher.queue('k', counting(() => ({ fine: true })))
-  publisher.queue('k', counting(() => undefined))
+  publisher.queue(
+    'k',
+    counting(() => ({ fine: true }))
+  )
+  publisher.queue(
+    'k',
+    counting(() => undefined)
+  )
   publisher.queue(
     'k',
     counting(() => {
       throw new Error('toJSON throws')
     })
   )
-  publisher.queue('k', counting(() => 1n))
+  publisher.queue(
+    'k',
+    counting(() => 1n)
+  )
   expect(times).toBe(4)
   expect(publisher.getStatistics().discardedCnt.badValue).toBe(3)
 })
@@ -62,7 +71,11 @@ test('a value is serialised once', () => {
 test('a value that refers to itself is serialised twice, and published', async () => {
   const publisher = make()
   let times = 0
-  const value = { get counted() { return ++times } }
+  const value = {
+    get counted() {
+      return ++times
+    },
+  }
   value.self = value
   publisher.queue('k', value)
   expect(times).toBe(2)
@@ -101,7 +114,18 @@ test.each([
   ['null', () => null],
   ['a number', () => 1],
   ['another object', () => ({})],
-  ['a proxy that throws', () => new Proxy({}, { get() { throw new Error('no') } })],
+  [
+    'a proxy that throws',
+    () =>
+      new Proxy(
+        {},
+        {
+          get() {
+            throw new Error('no')
+          },
+        }
+      ),
+  ],
   ['the class itself', () => KafkaPublisher],
   ['its prototype', () => KafkaPublisher.prototype],
   ['a buffer', () => Buffer.alloc(8)],
@@ -115,7 +139,9 @@ test('queue() without its publisher is told on stderr', async () => {
     const { queue } = new KafkaPublisher(options)
     queue('k', {})
   `)
-  expect(stderr).toContain('kafka-publisher:error message discarded: queue() was not called on a KafkaPublisher')
+  expect(stderr).toContain(
+    'kafka-publisher:error message discarded: queue() was not called on a KafkaPublisher'
+  )
 })
 
 test('other methods called on another object throw a TypeError that names them', () => {

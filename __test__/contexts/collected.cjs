@@ -18,7 +18,9 @@ const reaching = {
   'no functions': () => ({}),
   'a logger': (reach) => ({ logger: { logLevel: 1, logFunction: () => reach.publisher } }),
   'a partitioner': (reach) => ({ partitioner: { partition: () => reach.publisher && 0 } }),
-  'a redirection': (reach) => ({ brokerRedirection: (host, port) => reach.publisher && { host, port } }),
+  'a redirection': (reach) => ({
+    brokerRedirection: (host, port) => reach.publisher && { host, port },
+  }),
 }
 
 let collected = 0

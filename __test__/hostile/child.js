@@ -39,7 +39,6 @@ process.on('uncaughtException', (error) => {
 
 function spoilPrototypes() {
   if (random.chance(0.3)) Object.prototype.x = 1
-  // biome-ignore lint/suspicious/noExtendNative: that is what some program does
   if (random.chance(0.1)) Array.prototype.extra = () => {}
 }
 
@@ -99,7 +98,9 @@ function call(one) {
 function misuseCluster() {
   if (!cluster) return
   const names = Object.getOwnPropertyNames(MockCluster.prototype)
-  const name = random.of(names.filter((name) => !['constructor', 'connectionString'].includes(name)))
+  const name = random.of(
+    names.filter((name) => !['constructor', 'connectionString'].includes(name))
+  )
   try {
     const result = cluster[name](anything(random), anything(random), anything(random))
     result?.catch?.(() => {})
@@ -143,7 +144,8 @@ function checkStatistics(one) {
 function standing() {
   return publishers.map((one) => {
     const { curQueuedCnt, fallback, discardedCnt } = checkStatistics(one)
-    const loses = discardedCnt.bufferFull + discardedCnt.fallbackFailed + discardedCnt.fallbackFull > 0
+    const loses =
+      discardedCnt.bufferFull + discardedCnt.fallbackFailed + discardedCnt.fallbackFull > 0
     return {
       folder: one.folder,
       messages: curQueuedCnt + fallback.messages,
@@ -163,7 +165,9 @@ async function endAll() {
 async function leave() {
   // Odd options may mean that messages wait for Kafka for days, and end() with them.
   const quick = ['exit', 'throw']
-  const how = random.of(publishers.every(({ isGood }) => isGood) ? [...quick, 'end', 'natural'] : quick)
+  const how = random.of(
+    publishers.every(({ isGood }) => isGood) ? [...quick, 'end', 'natural'] : quick
+  )
   if (how === 'end') await endAll()
   if (how === 'natural') {
     for (const { publisher, isWaitedFor } of publishers) if (isWaitedFor) publisher.end()
