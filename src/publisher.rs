@@ -109,7 +109,7 @@ impl KafkaPublisher {
         };
         let producer = Producer::new(
             &config.kafka,
-            Tuning::Standard,
+            Tuning::Live { idempotent: true },
             redirect.clone(),
             Arc::clone(&inbox),
         )

@@ -38,6 +38,31 @@ pub struct KafkaConfig {
     pub compresses: bool,
 }
 
+impl KafkaConfig {
+    /// The brokers that are asked first, `host:port` each.
+    pub fn seeds(&self) -> Vec<String> {
+        let names = ["metadata.broker.list", "bootstrap.servers"];
+        self.properties
+            .iter()
+            .rev()
+            .find(|(name, _)| names.contains(&name.as_str()))
+            .map(|(_, list)| list.split(',').map(|seed| seed.trim().to_owned()).collect())
+            .unwrap_or_default()
+    }
+}
+
+impl KafkaConfig {
+    /// Whether a message counts as delivered only when all in-sync replicas have it.
+    pub fn waits_for_all_replicas(&self) -> bool {
+        let names = ["acks", "request.required.acks"];
+        let last = self.properties.iter().rev();
+        last.filter(|(name, _)| names.contains(&name.as_str()))
+            .map(|(_, acks)| acks == "-1" || acks == "all")
+            .next()
+            .unwrap_or(true)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     pub default_topic: Option<String>,
