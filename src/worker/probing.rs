@@ -25,8 +25,10 @@ const KNOCK_TIMEOUT: Duration = Duration::from_millis(700);
 /// partitions and an outage. With the retry window and the taking back it stays below the 5 s that are
 /// promised.
 const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Least time between two inquiries.
-const INQUIRY_PAUSE: Duration = Duration::from_secs(1);
+/// Least time between two inquiries. What the first one finds is to be acted upon before the next.
+const INQUIRY_PAUSE: Duration = Duration::from_millis(2500);
+/// How much longer than it should an inquiry is waited for.
+const INQUIRY_GRACE: Duration = Duration::from_millis(300);
 /// So many topics are asked about in an inquiry.
 const MOST_TOPICS: usize = 200;
 /// How often librdkafka is made to look for messages that have timed out.
@@ -130,8 +132,16 @@ impl Worker {
         if patience == window {
             self.inquire();
         }
-        let oldest = self.flight.main.oldest();
-        if !self.is_deciding() && oldest.is_some_and(|oldest| now - oldest >= patience) {
+        let Some(oldest) = self.flight.main.oldest() else {
+            return;
+        };
+        let waits = if self.is_deciding() {
+            INQUIRY_GRACE
+        } else {
+            Duration::ZERO
+        };
+        // Where nobody answers, the inquiry's end is an outage's beginning.
+        if now - oldest >= patience + waits && (waits.is_zero() || self.was_answered_lately()) {
             self.take_overdue_back(now);
         }
     }
