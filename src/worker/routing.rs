@@ -148,7 +148,7 @@ impl Worker {
                     None
                 }
                 Way::Trial(target) => {
-                    record.partition = target.partition;
+                    record.partition = target.partition_of(&record);
                     Some(target)
                 }
             };

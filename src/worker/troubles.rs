@@ -31,6 +31,15 @@ impl Target {
             partition: ANY_PARTITION,
         }
     }
+
+    /// Where a message goes that is to show whether this is well again.
+    pub fn partition_of(self, record: &Record) -> i32 {
+        if self.partition == ANY_PARTITION {
+            record.partition
+        } else {
+            self.partition
+        }
+    }
 }
 
 /// Where the next message goes.
