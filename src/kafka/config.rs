@@ -54,7 +54,7 @@ const REPLAY_TIMEOUT_MS: u64 = 10_000;
 /// Live messages are taken back by the worker, which knows slow from dead. Librdkafka's own time-outs,
 /// after so many retry windows, would stop an idempotent producer until all that is on its way is
 /// answered, and send that again under new numbers.
-const LIVE_TIMEOUT_WINDOWS: u64 = 4;
+const LIVE_TIMEOUT_WINDOWS: u64 = 6;
 
 pub fn client(
     config: &KafkaConfig,

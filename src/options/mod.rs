@@ -232,6 +232,18 @@ fn check_partitioner(top: &Section<'_>) -> Result<()> {
     }
 }
 
+/// Librdkafka's properties that this publisher cannot honour, and why.
+const REFUSED: [(&str, &str); 2] = [
+    (
+        "transactional.id",
+        "is not supported: no transaction would ever be begun or committed, and so nothing be published",
+    ),
+    (
+        "test.mock.num.brokers",
+        "is not supported: messages would go to a cluster in memory that nobody reads; for tests there is MockCluster",
+    ),
+];
+
 /// `producer`: librdkafka's own properties.
 fn producer_properties(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<Properties> {
     let section = top.section("producer")?;
@@ -249,6 +261,9 @@ fn producer_properties(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<
                 ));
             }
         };
+        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused == name) {
+            return Err(OptionError::new(format!("producer['{name}']"), *why));
+        }
         // node-rdkafka's own switches, which its users have in their options: reports and events
         // are always on here.
         if matches!(name.as_str(), "dr_cb" | "dr_msg_cb" | "event_cb") {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 /// A message is waited for so many times as long as acknowledgements took lately.
 const TIMES: u32 = 5;
+/// The most that is waited, in retry windows, where each partition has to wait for its turn.
+const TURNS: u32 = 4;
 
 /// What was acknowledged within one retry window.
 #[derive(Clone, Copy, Default)]
@@ -43,7 +45,7 @@ impl Pulse {
     }
 
     /// How long a message is waited for: the retry window, or longer while acknowledgements flow and take
-    /// long. Twice the window where it is the way that is long, and each partition waits for its turn;
+    /// long. A few windows where it is the way that is long, and each partition waits for its turn;
     /// less where the cluster does not keep pace, since waiting does not help there.
     pub(super) fn patience(&self, now: Instant, window: Duration) -> Duration {
         let flows = self
@@ -58,7 +60,7 @@ impl Pulse {
         let mean = total.div_f64(messages as f64);
         let least = spans.iter().filter_map(|span| span.least).min();
         let most = if least.is_some_and(|least| least <= window / 8) {
-            window * 2
+            window * TURNS
         } else {
             window * 3 / 2
         };
@@ -96,7 +98,7 @@ mod tests {
     #[test]
     fn slow_and_flowing_means_longer() {
         let (turns, now) = after(&[200, 2000, 4000]);
-        assert_eq!(turns.patience(now, WINDOW), WINDOW * 2);
+        assert_eq!(turns.patience(now, WINDOW), WINDOW * TURNS);
         // Nothing comes back soon: more comes than is taken.
         let (behind, now) = after(&[1500, 2000, 4000]);
         assert_eq!(behind.patience(now, WINDOW), WINDOW * 3 / 2);

@@ -192,10 +192,15 @@ impl Worker {
         let Some(window) = self.config.retry_window else {
             return self.give_again();
         };
-        let slow = self.pulse.patience(now, window) > window;
+        let patience = self.pulse.patience(now, window);
+        let slow = patience > window;
         let guilty = self.guilty(now, window, slow);
         // The second time around it is too late for a third.
-        let limit = if slow { window } else { window + PAUSE };
+        let limit = if slow {
+            patience * 3 / 4
+        } else {
+            window + PAUSE
+        };
         self.returned.sort_by_key(|returned| returned.ticket.number);
         let (mut to_file, mut again, mut since) = (Batch::default(), Batch::default(), None);
         for returned in self.returned.drain(..) {
@@ -207,7 +212,10 @@ impl Worker {
                 to_file.push(returned.record, returned.key(), returned.value());
                 continue;
             }
-            since = since.into_iter().chain(returned.since).min();
+            // While acknowledgements flow, what goes again is waited for anew.
+            if !slow {
+                since = since.into_iter().chain(returned.since).min();
+            }
             let mut record = returned.record;
             if self.partitioning.is_none() {
                 // Chosen by librdkafka: it, or what is known of troubles, chooses again.
@@ -273,7 +281,7 @@ impl Worker {
             }
         }
         // With nobody else to blame, it is those that are overdue, and were not heard of.
-        if guilty.is_empty() && !slow || self.last_sort_was_lately(now) {
+        if !slow && (guilty.is_empty() || self.last_sort_was_lately(now)) {
             for (target, late) in &overdue {
                 let heard = self.heard.get(target).is_some_and(|at| now - *at < window);
                 if *late && !heard {
