@@ -86,7 +86,11 @@ pub fn client(
         Tuning::Live { idempotent: true } | Tuning::Replay { idempotent: true }
     );
     // Leaders are connected to at once; a sparse client waits for half of `reconnect.backoff.ms`.
-    let sparse = if tuning == Tuning::Inquiry { "true" } else { "false" };
+    let sparse = if tuning == Tuning::Inquiry {
+        "true"
+    } else {
+        "false"
+    };
     set(conf, "enable.sparse.connections", sparse)?;
     if !ordering_is_the_users {
         // For a cluster that does not take idempotent producers, one request at a time keeps order.
@@ -162,7 +166,11 @@ fn tune(
         }
     };
     match longer {
-        Some(ms) => set(conf, "message.timeout.ms", &ms.min(i32::MAX as u64).to_string()),
+        Some(ms) => set(
+            conf,
+            "message.timeout.ms",
+            &ms.min(i32::MAX as u64).to_string(),
+        ),
         None => Ok(()),
     }
 }

@@ -291,7 +291,10 @@ impl Worker {
                     .or_insert_with(|| (why, Vec::new()));
                 partitions.push(target.partition);
             } else if is_news {
-                debug!(partition = target.partition, "topic {name} takes no messages in one more partition ({why})");
+                debug!(
+                    partition = target.partition,
+                    "topic {name} takes no messages in one more partition ({why})"
+                );
             }
         }
         for (topic, (why, partitions)) in news {
@@ -321,6 +324,10 @@ fn in_partitions(partitions: &[i32]) -> String {
     } else {
         "partitions"
     };
-    let more = if partitions.len() > NAMED { ", …" } else { "" };
+    let more = if partitions.len() > NAMED {
+        ", …"
+    } else {
+        ""
+    };
     format!(" in {word} {}{more}", named.join(", "))
 }

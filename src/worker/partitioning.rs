@@ -238,7 +238,9 @@ impl Worker {
         stage.batch = Some(batch).filter(|batch| !batch.is_empty());
         self.unpartitioned(to_file);
         let code = RDKafkaErrorCode::UnknownTopicOrPartition;
-        let unknown = unknown.into_iter().map(|topic| (Target::topic(topic), code));
+        let unknown = unknown
+            .into_iter()
+            .map(|topic| (Target::topic(topic), code));
         self.are_troubled(unknown.collect());
     }
 

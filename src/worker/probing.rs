@@ -148,8 +148,14 @@ impl Worker {
 
     /// Librdkafka's own time-outs are to come in time, too.
     fn nudge(&mut self, now: Instant) {
-        let is_time = self.probing.last_nudge.is_none_or(|last| now - last >= NUDGE);
-        let replay_owes = self.replay.as_ref().is_some_and(|replay| !replay.has_landed());
+        let is_time = self
+            .probing
+            .last_nudge
+            .is_none_or(|last| now - last >= NUDGE);
+        let replay_owes = self
+            .replay
+            .as_ref()
+            .is_some_and(|replay| !replay.has_landed());
         if is_time && (!self.flight.is_empty() || replay_owes) {
             self.probing.last_nudge = Some(now);
             for producer in self.producers.open() {
@@ -234,7 +240,11 @@ impl Worker {
             self.probing.under_way += 1;
             return self.ask(move || {
                 let answered = client.is_answered(INQUIRY_TIMEOUT);
-                Signal::Answer(answered.then_some(()).ok_or("no broker has answered".into()))
+                Signal::Answer(
+                    answered
+                        .then_some(())
+                        .ok_or("no broker has answered".into()),
+                )
             });
         }
         self.probing.schedule(self.config.probe);

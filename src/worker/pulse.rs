@@ -85,10 +85,7 @@ mod tests {
 
     #[test]
     fn fast_or_silent_means_the_retry_window() {
-        assert_eq!(
-            Pulse::default().patience(Instant::now(), WINDOW),
-            WINDOW
-        );
+        assert_eq!(Pulse::default().patience(Instant::now(), WINDOW), WINDOW);
         let (fast, now) = after(&[5, 10, 20]);
         assert_eq!(fast.patience(now, WINDOW), WINDOW);
         let (slow, now) = after(&[200, 4000]);

@@ -127,8 +127,14 @@ impl Worker {
     /// While Kafka is away there is no client but those that still owe something: none tries to connect,
     /// and those that follow wait for nobody's back-off.
     pub(super) fn close_clients_that_are_of_no_use(&mut self) {
-        let on_its_way = self.replay.as_ref().is_some_and(|replay| !replay.has_landed());
-        let trial = self.replay.as_ref().is_some_and(|replay| replay.is_trying());
+        let on_its_way = self
+            .replay
+            .as_ref()
+            .is_some_and(|replay| !replay.has_landed());
+        let trial = self
+            .replay
+            .as_ref()
+            .is_some_and(|replay| replay.is_trying());
         if self.state == State::FallingBack && self.taking.is_none() && !trial {
             if self.flight.main.is_empty() {
                 self.producers.close_main();
@@ -139,10 +145,8 @@ impl Worker {
             }
             return;
         }
-        self.producers.close_idle(
-            self.flight.alone.is_empty() && !on_its_way,
-            !on_its_way,
-        );
+        self.producers
+            .close_idle(self.flight.alone.is_empty() && !on_its_way, !on_its_way);
     }
 
     /// The producer is of no use any more: a new one gets what this one has.
@@ -150,7 +154,11 @@ impl Worker {
         if self.taking.is_some() {
             return;
         }
-        if let Some((code, text)) = self.producers.open_main().and_then(|main| main.fatal_error()) {
+        if let Some((code, text)) = self
+            .producers
+            .open_main()
+            .and_then(|main| main.fatal_error())
+        {
             let why = format!("{}: {text}", describe(code));
             warn!(target: STATE, "librdkafka gave up ({why}); the producer is made anew");
             self.shared.statistics.error(why);
@@ -181,7 +189,11 @@ impl Worker {
         if !matches!(self.state, State::Connecting | State::Publishing) {
             return;
         }
-        let since = self.returned.iter().filter_map(|returned| returned.since).min();
+        let since = self
+            .returned
+            .iter()
+            .filter_map(|returned| returned.since)
+            .min();
         let batch = self.batch_of_returned();
         self.hold_back(batch, since);
     }
@@ -205,8 +217,7 @@ impl Worker {
         let (mut to_file, mut again, mut since) = (Batch::default(), Batch::default(), None);
         for returned in self.returned.drain(..) {
             let whole = Target::topic(returned.record.topic);
-            let is_guilty =
-                guilty.contains_key(&returned.target()) || guilty.contains_key(&whole);
+            let is_guilty = guilty.contains_key(&returned.target()) || guilty.contains_key(&whole);
             let is_late = returned.since.is_some_and(|since| now - since >= limit);
             if is_guilty || is_late {
                 to_file.push(returned.record, returned.key(), returned.value());

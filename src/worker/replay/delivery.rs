@@ -108,7 +108,10 @@ impl Worker {
     fn live_leaves_room(&self) -> bool {
         self.held_back.is_empty()
             && self.taking.is_none()
-            && self.replay.as_ref().is_some_and(|replay| !replay.smaller_batches)
+            && self
+                .replay
+                .as_ref()
+                .is_some_and(|replay| !replay.smaller_batches)
             && self.shared.inbox.held().cost() <= self.shared.inbox.limits().low
             && self.replay_has_room()
     }
