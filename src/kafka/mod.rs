@@ -285,11 +285,8 @@ impl Producer {
 
     fn serve_reports(&self, event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
         let mut run: Option<(*mut rd::rd_kafka_topic_t, Acknowledged)> = None;
-        loop {
-            // SAFETY: a non-null message lives as long as its event, which the caller destroys.
-            let Some(message) = (unsafe { rd::rd_kafka_event_message_next(event).as_ref() }) else {
-                break;
-            };
+        // SAFETY: a non-null message lives as long as its event, which the caller destroys.
+        while let Some(message) = unsafe { rd::rd_kafka_event_message_next(event).as_ref() } {
             let opaque = Opaque(message._private as u64);
             if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                 reports.failed(self.failure(message, opaque));
