@@ -36,7 +36,7 @@ function untilStatistics(remote, condition, what) {
       last = await remote.statistics()
       return condition(last) && last
     },
-    { timeoutMs: 20_000, what: () => `${what}; ${JSON.stringify(last)}` }
+    { what: () => `${what}; ${JSON.stringify(last)}` }
   )
 }
 const untilOnDisk = (remote, count) =>
@@ -62,8 +62,11 @@ function numbersOf(texts, { tornEnds = false } = {}) {
   })
 }
 
-const hasLine = (lines, level, part) =>
-  lines.some((line) => line.level === level && line.text.includes(part))
+const untilLogged = (remote, level, part) =>
+  until(async () => {
+    const lines = await remote.lines()
+    return lines.some((line) => line.level === level && line.text.includes(part))
+  })
 
 /** A disk of 1 MiB, which `fill` leaves little room on. */
 async function smallDisk(fallback) {
@@ -128,7 +131,8 @@ describe('the disk is full', () => {
     await untilOnDisk(remote, before.fallback.messages + 100)
 
     const numbers = numbersOf(await readFiles(remote, directory))
-    const lines = await remote.lines()
+    await untilLogged(remote, 'ERROR', 'messages discarded')
+    await untilLogged(remote, 'INFO', 'can be written again')
     const statistics = await remote.end()
     expect(numbers.slice(-100)).toEqual(range(20_000, 20_100))
     expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b))
@@ -138,8 +142,6 @@ describe('the disk is full', () => {
       fallback: { messages: numbers.length },
       unaccountedCnt: 0,
     })
-    expect(hasLine(lines, 'ERROR', 'messages discarded')).toBe(true)
-    expect(hasLine(lines, 'INFO', 'can be written again')).toBe(true)
   })
 })
 
@@ -201,7 +203,7 @@ test('the disk is unmounted and mounted again: what went with it is counted, the
       fallback: { directory: from },
     })
     next.init().catch(() => {})
-    while (next.getStatistics().recoveredCnt === 0) await new Promise(setImmediate)
+    while (next.getStatistics().recoveredCnt < 200) await new Promise(setImmediate)
     const { recoveredCnt, unaccountedCnt } = next.getStatistics()
     await next.end()
     return { recoveredCnt, unaccountedCnt }
@@ -327,13 +329,13 @@ describe('EIO', () => {
       // One for each file that could not be synced, however long that is so.
       const files = fallbackFiles(directory)
       expect(faults.hits('sync')).toBe(files.length)
-      expect(fsync === 'interval' ? files.length : 1).toBe(1)
+      if (fsync === 'interval') expect(files.length).toBeLessThanOrEqual(2)
       faults.heal('sync')
       const calls = faults.calls('sync')
       await remote.queue(200, 300)
       await untilOnDisk(remote, 300)
       await until(() => faults.calls('sync') > calls, { what: 'a sync of the new file' })
-      const lines = await remote.lines()
+      await untilLogged(remote, 'ERROR', 'could not be synced; going on in a new one')
       expect(await remote.end()).toMatchObject({
         discardedCnt: { total: 0 },
         fallback: { files: files.length + 1, messages: 300 },
@@ -342,7 +344,6 @@ describe('EIO', () => {
       const texts = fallbackFiles(directory).map((file) => fs.readFileSync(file, 'utf8'))
       expect(numbersOf(texts.slice(0, -1))).toEqual(range(0, 200))
       expect(numbersOf(texts.slice(-1))).toEqual(range(200, 300))
-      expect(hasLine(lines, 'ERROR', 'could not be synced; going on in a new one')).toBe(true)
     }
   )
 })

@@ -8,13 +8,12 @@ const { makeOld } = require('./support/aging')
 const { Child, killChildren } = require('./support/children')
 const { withoutLocks } = require('./support/no-locks')
 const { keyOf, messageOf, placesById } = require('./support/numbered')
-const { endPublishers, fallbackFiles, makeDirectory } = require('./support/publisher')
+const { PATIENT, endPublishers, fallbackFiles, makeDirectory } = require('./support/publisher')
 const { until } = require('./support/until')
 
 const TOPIC = 'lockless'
 const NOWHERE = '127.0.0.1:1'
-// Others' files are looked for every 5 seconds.
-const TAKEN_OVER_MS = 20_000
+const IMPATIENT = { retries: { attempts: 2, delay: { min: 200, max: 200 } } }
 
 let cluster
 let directory
@@ -35,7 +34,7 @@ function options(connectionString) {
   return {
     connectionString,
     defaultTopic: TOPIC,
-    retries: { attempts: 2, delay: { min: 200, max: 200 } },
+    ...(connectionString === NOWHERE ? IMPATIENT : PATIENT),
     retryOptions: { minTimeout: 200, maxTimeout: 500 },
     reconnectionDelay: { min: 100, max: 500 },
     batch: { maxWait: 5 },
@@ -55,7 +54,7 @@ async function untilLookedThrough() {
   const line = { topic: TOPIC, key: keyOf(name, 0), value: messageOf(name, 0) }
   fs.writeFileSync(stray, `${JSON.stringify(line)}\n`)
   makeOld(stray)
-  await until(() => !fs.existsSync(stray), { timeoutMs: TAKEN_OVER_MS })
+  await until(() => !fs.existsSync(stray))
 }
 
 async function countInTopic() {
@@ -76,7 +75,7 @@ test('files of the dead are taken over when they have been quiet for 10 minutes'
   expect(contents(files)).toEqual(before)
 
   for (const file of files) makeOld(file)
-  await other.until(({ replay }) => replay.replayedCnt === 501, 'a replay', TAKEN_OVER_MS)
+  await other.until(({ replay }) => replay.replayedCnt === 501, 'a replay')
   await until(() => fallbackFiles(directory).length === 0)
   expect(await other.end()).toMatchObject({
     queueCnt: 10,
@@ -112,7 +111,7 @@ test('two that take over the same files lose nothing', async () => {
   const names = ['one', 'two', 'three']
   const heirs = names.map((name) => start(name, cluster.connectionString, { first: 10 }))
   await Promise.all(heirs.map((heir) => heir.until(({ sentCnt }) => sentCnt >= 10, 'Kafka')))
-  await until(() => fallbackFiles(directory).length === 0, { timeoutMs: TAKEN_OVER_MS })
+  await until(() => fallbackFiles(directory).length === 0)
   for (const heir of heirs) {
     await heir.until(({ replay }) => replay.files === 0, 'nothing to replay')
     expect(await heir.end()).toMatchObject({ queueCnt: 10, unaccountedCnt: 0 })

@@ -51,7 +51,9 @@ pub fn classify(code: RDKafkaErrorCode) -> Outcome {
         | Code::InvalidRequest
         | Code::InvalidMessageSize
         | Code::UnsupportedVersion => Outcome::Unexplained,
+        // A topic that was deleted has no partitions, either.
         Code::UnknownTopicOrPartition
+        | Code::UnknownPartition
         | Code::UnknownTopic
         | Code::InvalidTopic
         | Code::TopicAuthorizationFailed
@@ -60,8 +62,7 @@ pub fn classify(code: RDKafkaErrorCode) -> Outcome {
         | Code::UnsupportedForMessageFormat
         | Code::UnsupportedCompressionType
         | Code::InvalidConfig => Outcome::Topic,
-        Code::UnknownPartition
-        | Code::LeaderNotAvailable
+        Code::LeaderNotAvailable
         | Code::NotLeaderForPartition
         | Code::NotEnoughReplicas
         | Code::NotEnoughReplicasAfterAppend

@@ -303,6 +303,10 @@ impl Worker {
                 for (topic, partitions) in &findings.described.topics {
                     let count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
                     self.troubles.has_partitions(*topic, count);
+                    if count == 0 && self.troubles.is_topic_ill(*topic) {
+                        let code = RDKafkaErrorCode::UnknownTopicOrPartition;
+                        self.are_troubled(vec![(Target::topic(*topic), code)]);
+                    }
                 }
                 if !decides {
                     return;

@@ -160,8 +160,12 @@ impl Troubles {
 
     /// Whether this topic is in trouble, and no trial of it is due.
     pub fn is_topic_shut(&self, topic: TopicId, now: Instant) -> bool {
-        if !self.ill.contains_key(&topic) {
+        let Some(ill) = self.ill.get(&topic) else {
             return false;
+        };
+        if ill.partitions.is_none() && !self.is_whole_topic_ill(topic) {
+            // Nothing can be sent before it is known where to.
+            return true;
         }
         let mut circuits = self.troubles.iter().filter(|(it, _)| it.topic == topic);
         !circuits.any(|(target, _)| matches!(self.way_to(*target, now), Way::Trial(_)))
@@ -179,10 +183,16 @@ impl Troubles {
 
     /// Topics in part in trouble whose number of partitions is not known.
     pub fn unknown_topics(&self) -> Vec<TopicId> {
-        let unknown = self.ill.iter().filter(|(topic, ill)| {
-            ill.partitions.is_none() && !self.is_open(Target::topic(**topic))
-        });
+        let unknown = self
+            .ill
+            .iter()
+            .filter(|(topic, ill)| ill.partitions.is_none() && !self.is_whole_topic_ill(**topic));
         unknown.map(|(topic, _)| *topic).collect()
+    }
+
+    fn is_whole_topic_ill(&self, topic: TopicId) -> bool {
+        let trouble = self.troubles.get(&Target::topic(topic));
+        trouble.is_some_and(|trouble| !matches!(trouble.circuit, Circuit::Closed { .. }))
     }
 
     pub fn has_partitions(&mut self, topic: TopicId, partitions: i32) {
