@@ -11,7 +11,9 @@
 
 mod client;
 mod config;
+mod inquiry;
 mod outcome;
+mod partitioner;
 mod partitions;
 mod redirect;
 
@@ -26,8 +28,10 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 pub use client::Client;
 pub use config::{ConfigError, Tuning};
+pub use inquiry::{Findings, Inquirer};
 pub use outcome::{Outcome, classify, describe};
-pub use partitions::{PartitionInfo, fetch_partitions};
+pub use partitioner::Partitioner;
+pub use partitions::{Described, PartitionInfo, describe_topics};
 pub use redirect::Redirect;
 
 use crate::inbox::Inbox;
@@ -39,9 +43,49 @@ pub struct Context {
     redirect: Option<Arc<dyn Redirect>>,
 }
 
+/// Where a message comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    Live,
+    /// A fallback file, in which it still is.
+    File,
+}
+
+/// What a message is known by until its report: its number among those of its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    pub origin: Origin,
+    pub number: u64,
+}
+
+impl Ticket {
+    pub fn live(number: u64) -> Self {
+        Ticket {
+            origin: Origin::Live,
+            number,
+        }
+    }
+
+    pub fn file(number: u64) -> Self {
+        Ticket {
+            origin: Origin::File,
+            number,
+        }
+    }
+}
+
+/// Neighbouring reports of one partition: so many of its messages were acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub topic: TopicId,
+    pub partition: i32,
+    pub broker: i32,
+    pub messages: u64,
+}
+
 /// A message that Kafka did not take, as librdkafka hands it back.
 pub struct Failure<'a> {
-    pub sequence: u64,
+    pub ticket: Ticket,
     pub topic: TopicId,
     pub partition: i32,
     pub timestamp: i64,
@@ -52,7 +96,9 @@ pub struct Failure<'a> {
 
 /// What [`Producer::poll`] reports to.
 pub trait Reports {
-    fn delivered(&mut self, sequence: u64, bytes: usize);
+    fn delivered(&mut self, ticket: Ticket, bytes: usize);
+    /// The sum of what [`Reports::delivered`] told of, partition by partition.
+    fn acknowledged(&mut self, what: Acknowledged);
     fn failed(&mut self, failure: Failure<'_>);
     /// The cluster, or a broker of it, is in trouble; librdkafka goes on trying.
     fn error(&mut self, code: RDKafkaErrorCode, text: &str);
@@ -118,7 +164,7 @@ impl Producer {
         name: impl FnOnce() -> Arc<str>,
         key: &[u8],
         value: &[u8],
-        sequence: u64,
+        ticket: Ticket,
         now: i64,
     ) -> Result<(), RDKafkaErrorCode> {
         let topic = self.topic(record.topic, name)?;
@@ -132,7 +178,7 @@ impl Producer {
                 value.len(),
                 key.as_ptr().cast(),
                 key.len(),
-                Opaque::new(sequence, now - record.timestamp).0 as *mut c_void,
+                Opaque::new(ticket, now - record.timestamp).0 as *mut c_void,
             )
         };
         if status == 0 {
@@ -149,7 +195,7 @@ impl Producer {
         name: impl FnOnce() -> Arc<str>,
         key: &[u8],
         value: &[u8],
-        sequence: u64,
+        ticket: Ticket,
         now: i64,
     ) -> Result<(), RDKafkaErrorCode> {
         use rd::rd_kafka_vtype_t as v;
@@ -180,7 +226,7 @@ impl Producer {
                 v::RD_KAFKA_VTYPE_TIMESTAMP,
                 record.timestamp,
                 v::RD_KAFKA_VTYPE_OPAQUE,
-                Opaque::new(sequence, waited).0 as *mut c_void,
+                Opaque::new(ticket, waited).0 as *mut c_void,
                 v::RD_KAFKA_VTYPE_END,
             )
         };
@@ -238,43 +284,84 @@ impl Producer {
     }
 
     fn serve_reports(&self, event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
-        loop {
-            // SAFETY: a non-null message lives as long as its event, which the caller destroys.
-            let Some(message) = (unsafe { rd::rd_kafka_event_message_next(event).as_ref() }) else {
-                return;
-            };
+        let mut run: Option<(*mut rd::rd_kafka_topic_t, Acknowledged)> = None;
+        // SAFETY: a non-null message lives as long as its event, which the caller destroys.
+        while let Some(message) = unsafe { rd::rd_kafka_event_message_next(event).as_ref() } {
             let opaque = Opaque(message._private as u64);
-            let sequence = opaque.sequence();
-            if message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                let size = message.len + message.key_len;
-                reports.delivered(sequence, size);
+            if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                reports.failed(self.failure(message, opaque));
                 continue;
             }
-            let Some(topic) = self.ids.get(&message.rkt) else {
-                unreachable!("every message was produced to a topic of ours")
-            };
-            // SAFETY: as above.
-            let latency = unsafe { rd::rd_kafka_message_latency(message) }.max(0);
-            reports.failed(Failure {
-                sequence,
-                topic: *topic,
-                partition: message.partition,
-                // Librdkafka does not tell the timestamp of a message that failed.
-                timestamp: now_ms() - latency / 1000 - opaque.waited_ms(),
-                key: bytes(message.key, message.key_len),
-                value: bytes(message.payload, message.len),
-                code: message.err.into(),
-            });
+            reports.delivered(opaque.ticket(), message.len + message.key_len);
+            match &mut run {
+                Some((topic, sum))
+                    if *topic == message.rkt && sum.partition == message.partition =>
+                {
+                    sum.messages += 1;
+                }
+                run => {
+                    let next = Acknowledged {
+                        topic: self.topic_of(message),
+                        partition: message.partition,
+                        // SAFETY: as above.
+                        broker: unsafe { rd::rd_kafka_message_broker_id(message) },
+                        messages: 1,
+                    };
+                    if let Some((_, sum)) = run.replace((message.rkt, next)) {
+                        reports.acknowledged(sum);
+                    }
+                }
+            }
+        }
+        if let Some((_, sum)) = run {
+            reports.acknowledged(sum);
         }
     }
 
-    /// Makes librdkafka hand back what it holds, queued or in flight, as delivery reports.
+    fn topic_of(&self, message: &rd::rd_kafka_message_t) -> TopicId {
+        let Some(topic) = self.ids.get(&message.rkt) else {
+            unreachable!("every message was produced to a topic of ours")
+        };
+        *topic
+    }
+
+    fn failure<'a>(&self, message: &'a rd::rd_kafka_message_t, opaque: Opaque) -> Failure<'a> {
+        // SAFETY: the message is valid.
+        let latency = unsafe { rd::rd_kafka_message_latency(message) }.max(0);
+        Failure {
+            ticket: opaque.ticket(),
+            topic: self.topic_of(message),
+            partition: message.partition,
+            // Librdkafka does not tell the timestamp of a message that failed.
+            timestamp: now_ms() - latency / 1000 - opaque.waited_ms(),
+            key: bytes(message.key, message.key_len),
+            value: bytes(message.payload, message.len),
+            code: message.err.into(),
+        }
+    }
+
+    /// Makes librdkafka hand back, as delivery reports, what it has not sent yet. An idempotent producer
+    /// is of no use for anything new after that: its numbers have a gap.
+    pub fn purge_queue(&self) {
+        self.purge_with(rd::RD_KAFKA_PURGE_F_QUEUE);
+    }
+
+    /// Makes librdkafka hand back all that it holds, queued or in flight.
     pub fn purge(&self) {
-        let flags = rd::RD_KAFKA_PURGE_F_QUEUE
-            | rd::RD_KAFKA_PURGE_F_INFLIGHT
-            | rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
+        self.purge_with(rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT);
+    }
+
+    /// Makes librdkafka look for messages that have timed out. A broker's thread that waits to connect
+    /// again looks neither by itself, nor for what came in meanwhile; any command wakes it, also one to
+    /// purge nothing.
+    pub fn nudge(&self) {
+        self.purge_with(0);
+    }
+
+    fn purge_with(&self, what: c_int) {
+        let flags = what | rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the client is valid. It can only refuse the flags, which are constant.
-        unsafe { rd::rd_kafka_purge(self.client.native_ptr(), flags as c_int) };
+        unsafe { rd::rd_kafka_purge(self.client.native_ptr(), flags) };
     }
 
     /// The text of the fatal error after which this producer is of no use, if there was one.
@@ -304,25 +391,39 @@ impl Drop for Producer {
     }
 }
 
-/// What librdkafka keeps for each message: its number, and for how many milliseconds it had been
-/// queued when it was handed over.
+/// What librdkafka keeps for each message: where it comes from, its number, and for how long it had
+/// been queued when it was handed over.
 #[derive(Clone, Copy)]
 struct Opaque(u64);
 
 impl Opaque {
-    const WAITED_BITS: u32 = 20;
+    const WAITED_BITS: u32 = 16;
     const MAX_WAITED: i64 = (1 << Self::WAITED_BITS) - 1;
+    /// In milliseconds: up to 4 minutes fit.
+    const WAITED_UNIT: i64 = 4;
+    const FROM_FILE: u64 = 1 << 63;
 
-    fn new(sequence: u64, waited_ms: i64) -> Self {
-        Opaque(sequence << Self::WAITED_BITS | waited_ms.clamp(0, Self::MAX_WAITED) as u64)
+    /// Numbers up to 2^47 fit: 4 years at a million a second.
+    fn new(ticket: Ticket, waited_ms: i64) -> Self {
+        let waited = (waited_ms / Self::WAITED_UNIT).clamp(0, Self::MAX_WAITED) as u64;
+        let from_file = match ticket.origin {
+            Origin::Live => 0,
+            Origin::File => Self::FROM_FILE,
+        };
+        Opaque(from_file | (ticket.number << Self::WAITED_BITS & !Self::FROM_FILE) | waited)
     }
 
-    fn sequence(self) -> u64 {
-        self.0 >> Self::WAITED_BITS
+    fn ticket(self) -> Ticket {
+        let number = (self.0 & !Self::FROM_FILE) >> Self::WAITED_BITS;
+        if self.0 & Self::FROM_FILE == 0 {
+            Ticket::live(number)
+        } else {
+            Ticket::file(number)
+        }
     }
 
     fn waited_ms(self) -> i64 {
-        self.0 as i64 & Self::MAX_WAITED
+        (self.0 as i64 & Self::MAX_WAITED) * Self::WAITED_UNIT
     }
 }
 
@@ -374,4 +475,21 @@ fn serve_log(event: *mut rd::rd_kafka_event_t) {
 unsafe extern "C" fn wake(_: *mut rd::rd_kafka_t, inbox: *mut c_void) {
     // SAFETY: the producer keeps the inbox alive for as long as this is enabled.
     unsafe { &*inbox.cast::<Inbox>() }.wake();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_survives_librdkafka_whatever_its_number() {
+        for number in [0, 1, 1 << 43, (1 << 47) - 1] {
+            for ticket in [Ticket::live(number), Ticket::file(number)] {
+                let opaque = Opaque::new(ticket, 2801);
+                assert_eq!((opaque.ticket(), opaque.waited_ms()), (ticket, 2800));
+                assert_eq!(Opaque::new(ticket, i64::MAX).ticket(), ticket);
+                assert_eq!(Opaque::new(ticket, -1).waited_ms(), 0);
+            }
+        }
+    }
 }
