@@ -171,6 +171,10 @@ pub struct Batch {
     next_offset: usize,
 }
 
+#[allow(
+    clippy::indexing_slicing,
+    reason = "the records' lengths add up to the bytes: see `commit`"
+)]
 impl Batch {
     /// # Errors
     /// There is no memory for it.

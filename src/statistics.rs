@@ -94,6 +94,7 @@ fn messages_of(amount: Amount) -> Amount {
 }
 
 /// From 1 µs to 10 min at two significant digits: 20 KB, however many values it records.
+#[allow(clippy::unreachable, reason = "the bounds are constant")]
 fn empty_histogram() -> Histogram<u64> {
     let mut histogram = Histogram::new_with_bounds(1, 600_000_000, 2)
         .unwrap_or_else(|_| unreachable!("constant bounds are valid"));
@@ -176,7 +177,7 @@ impl Statistics {
                 counts.written += amount.messages;
                 counts.disk.add(messages_of(amount));
             }
-            Place::Discarded(reason) => counts.discarded[reason as usize] += amount.messages,
+            Place::Discarded(reason) => counts.discard(reason, amount.messages),
             place => {
                 if let Some(place) = counts.place(place) {
                     place.add(amount);
@@ -208,7 +209,7 @@ impl Statistics {
     /// A message that `queue()` did not accept.
     pub fn refuse(&self, reason: Reason) {
         let mut inner = self.lock();
-        inner.counts.discarded[reason as usize] += 1;
+        inner.counts.discard(reason, 1);
         inner.counts.refused += 1;
         inner
             .counts

@@ -273,7 +273,8 @@ impl Queue {
                 return Err(Refusal::Reason(Reason::BadTopic, Some(detail)));
             }
         }
-        if scratch.topic == scratch.last_topic {
+        // The last one was looked at already.
+        if scratch.last_topic_id.is_some() && scratch.topic == scratch.last_topic {
             return Ok(Topic::Named);
         }
         match std::str::from_utf8(&scratch.topic) {

@@ -47,7 +47,8 @@ impl Client {
         };
         let Some(handle) = NonNull::new(handle) else {
             let length = text.iter().position(|&byte| byte == 0);
-            return Err(String::from_utf8_lossy(&text[..length.unwrap_or(0)]).into_owned());
+            let text = text.get(..length.unwrap_or(0)).unwrap_or_default();
+            return Err(String::from_utf8_lossy(text).into_owned());
         };
         // The client owns it now.
         std::mem::forget(conf);

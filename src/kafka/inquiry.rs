@@ -77,7 +77,7 @@ impl Inquirer {
         topics: Vec<(TopicId, Arc<str>)>,
         timeout: Duration,
     ) -> Result<Findings, String> {
-        let asked = &self.brokers[..self.brokers.len().min(MOST_BROKERS)];
+        let asked = self.brokers.get(..MOST_BROKERS).unwrap_or(&self.brokers);
         thread::scope(|scope| {
             let answers: Vec<_> = asked
                 .iter()

@@ -320,6 +320,10 @@ impl Producer {
         }
     }
 
+    #[allow(
+        clippy::unreachable,
+        reason = "librdkafka hands back what it was given"
+    )]
     fn topic_of(&self, message: &rd::rd_kafka_message_t) -> TopicId {
         let Some(topic) = self.ids.get(&message.rkt) else {
             unreachable!("every message was produced to a topic of ours")

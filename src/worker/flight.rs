@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::in_flight::InFlight;
-use crate::message::TopicId;
+use crate::message::{ById, TopicId};
 
 #[derive(Default)]
 pub(super) struct Flight {
@@ -13,7 +13,7 @@ pub(super) struct Flight {
     pub(super) alone: InFlight,
     next: u64,
     /// How many of each topic the main client has.
-    topics: Vec<u64>,
+    topics: ById<u64>,
 }
 
 impl Flight {
@@ -30,11 +30,7 @@ impl Flight {
     pub(super) fn sent(&mut self, topic: TopicId, since: Instant) {
         self.main.sent(self.next, since);
         self.next += 1;
-        let index = topic.0 as usize;
-        if self.topics.len() <= index {
-            self.topics.resize(index + 1, 0);
-        }
-        self.topics[index] += 1;
+        *self.topics.entry(topic).or_default() += 1;
     }
 
     /// The message of number [`Flight::next`] was sent alone.
@@ -45,19 +41,25 @@ impl Flight {
 
     /// So many of the main client's have come back.
     pub(super) fn came_back(&mut self, topic: TopicId, messages: u64) {
-        if let Some(count) = self.topics.get_mut(topic.0 as usize) {
+        if let Some(count) = self.topics.get_mut(&topic) {
             *count = count.saturating_sub(messages);
         }
     }
 
     /// Some of the topics of which the main client has messages.
     pub(super) fn topics(&self, at_most: usize) -> Vec<TopicId> {
-        (0..)
-            .zip(&self.topics)
+        self.topics
+            .iter()
             .filter(|(_, count)| **count > 0)
-            .map(|(index, _)| TopicId(index))
+            .map(|(topic, _)| *topic)
             .take(at_most)
             .collect()
+    }
+
+    /// Forgets the topics of which there is nothing.
+    pub(super) fn retain(&mut self) {
+        self.topics.retain(|_, count| *count > 0);
+        self.topics.shrink_to_fit();
     }
 
     /// Nothing is waited for any more.

@@ -25,6 +25,7 @@ impl Worker {
             return;
         }
         let is_known = |id: TopicId| topics.is_known(id);
+        self.flight.retain();
         self.troubles.retain(is_known);
         self.too_large.retain(|id, _| is_known(*id));
         self.heard

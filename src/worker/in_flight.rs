@@ -63,7 +63,7 @@ impl InFlight {
     pub fn done(&mut self, sequence: u64) -> Option<Instant> {
         let since = self
             .slot_of(sequence)
-            .map(|(index, _)| self.slots[index].started);
+            .and_then(|(index, _)| Some(self.slots.get(index)?.started));
         self.all_done(&[sequence], Instant::now(), |_, _| {});
         since
     }
@@ -78,14 +78,16 @@ impl InFlight {
     ) {
         let mut rest = sequences;
         // Neighbours nearly always share a slot.
-        while let Some(first) = rest.first() {
-            let Some((index, numbers)) = self.slot_of(*first) else {
-                rest = &rest[1..];
+        while let Some((first, others)) = rest.split_first() {
+            let found = self.slot_of(*first);
+            let Some((slot, numbers)) =
+                found.and_then(|(index, numbers)| Some((self.slots.get_mut(index)?, numbers)))
+            else {
+                rest = others;
                 continue;
             };
             let count = rest.iter().take_while(|it| numbers.contains(it)).count();
-            rest = &rest[count..];
-            let slot = &mut self.slots[index];
+            rest = rest.get(count..).unwrap_or_default();
             let messages = (count as u64).min(slot.outstanding);
             debug_assert_eq!(messages, count as u64, "one report per message");
             slot.outstanding -= messages;
@@ -107,7 +109,7 @@ impl InFlight {
             .slots
             .get(after)
             .map_or(self.next_sequence, |slot| slot.first_sequence);
-        Some((index, self.slots[index].first_sequence..end))
+        Some((index, self.slots.get(index)?.first_sequence..end))
             .filter(|(_, numbers)| numbers.contains(&sequence))
     }
 

@@ -20,11 +20,13 @@ pub(super) struct Returned {
 
 impl Returned {
     pub(super) fn key(&self) -> &[u8] {
-        &self.bytes[..self.record.key_length as usize]
+        let key = self.bytes.get(..self.record.key_length as usize);
+        key.unwrap_or_default()
     }
 
     pub(super) fn value(&self) -> &[u8] {
-        &self.bytes[self.record.key_length as usize..]
+        let value = self.bytes.get(self.record.key_length as usize..);
+        value.unwrap_or_default()
     }
 
     pub(super) fn amount(&self) -> Amount {
