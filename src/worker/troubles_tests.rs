@@ -23,7 +23,7 @@ fn troubles() -> Troubles {
         "connectionString".into(),
         Value::String("localhost:9092".into()),
     )]);
-    let config = Config::read(&options, false, &|_| None).unwrap();
+    let config = Config::read(&options, &|_| None).unwrap();
     Troubles::new(policy, Partitioner::of(&config.kafka), PATIENCE)
 }
 
