@@ -46,8 +46,7 @@ impl Pulse {
 
     /// The shortest time that an acknowledgement took lately: about the way there and back.
     pub(super) fn round_trip(&self) -> Option<Duration> {
-        let spans = [self.current, self.previous];
-        spans.iter().filter_map(|span| span.least).min()
+        self.current.least.or(self.previous.least)
     }
 
     /// How long a message is waited for: the retry window, or longer while acknowledgements flow and take
@@ -64,7 +63,12 @@ impl Pulse {
         }
         let total = spans.iter().map(|span| span.total).sum::<Duration>();
         let mean = total.div_f64(messages as f64);
-        let most = if self.round_trip().is_some_and(|least| least <= window / 8) {
+        let most = if spans
+            .iter()
+            .filter_map(|span| span.least)
+            .min()
+            .is_some_and(|least| least <= window / 8)
+        {
             window * TURNS
         } else {
             window * 3 / 2
