@@ -277,6 +277,44 @@ test('refused messages name no topic: their topics are not remembered', async ()
   expect(printed).toBeLessThan(50)
 })
 
+test.each([
+  ['without Kafka', false],
+  ['with Kafka', true],
+])('topics that a caller makes up are forgotten again, %s', async (_name, hasKafka) => {
+  const { printed } = await inProcess(
+    `
+    const cluster = ${hasKafka} ? new MockCluster({ brokers: 1 }) : null
+    const kp = new KafkaPublisher({ ...options, logger: { logLevel: 0 },
+      fallback: { directory, replay: false },
+      connectionString: cluster ? cluster.connectionString : options.connectionString })
+    const settled = async () => {
+      while (kp.queued() > 0) await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    const rss = () => { gc(); return process.memoryUsage().rss / 1e6 }
+    let n = 0
+    const queue = async (topics) => {
+      for (let i = 0; i < topics; i++) kp.queue('k', {}, 'made-up-'.repeat(20) + n++)
+      await settled()
+    }
+    // The cluster keeps its topics, in this process: few, then.
+    const [round, rounds] = cluster ? [100, 60] : [5_000, 60]
+    for (let i = 0; i < 10; i++) await queue(round)
+    const before = rss()
+    for (let i = 0; i < rounds; i++) await queue(round)
+    const growth = rss() - before
+    // One that is used again after its number was forgotten.
+    for (let i = 0; i < 3; i++) { kp.queue('k', { again: i }, 'again'); await queue(round); await queue(round) }
+    const { unaccountedCnt, queueCnt, sentCnt, fallback, discardedCnt } = kp.getStatistics()
+    print({ growth, unaccountedCnt, lost: queueCnt - sentCnt - fallback.messages, discarded: discardedCnt.total })
+    process.exit(0)
+  `,
+    ['--expose-gc']
+  )
+  expect(printed).toMatchObject({ unaccountedCnt: 0, lost: 0, discarded: 0 })
+  // 300,000 names, remembered, would take 100 MB.
+  if (!hasKafka) expect(printed.growth).toBeLessThan(40)
+})
+
 test('lastReset is the start until resetStatistics() is called', () => {
   const before = Math.floor(Date.now() / 1000) * 1000
   const { lastReset, filePublisher } = make().getStatistics()

@@ -40,4 +40,5 @@ mod report;
 mod statistics;
 mod stderr;
 mod testing;
+mod topics;
 mod worker;

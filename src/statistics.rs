@@ -255,6 +255,18 @@ impl Statistics {
         self.waiting_cost.load(Ordering::Relaxed)
     }
 
+    /// Whether neither worker, librdkafka nor writer has a message.
+    pub fn is_memory_empty(&self) -> bool {
+        let counts = &self.lock().counts;
+        let all = [
+            counts.worker,
+            counts.flight,
+            counts.writer,
+            counts.replaying,
+        ];
+        all.iter().all(|amount| amount.is_zero())
+    }
+
     pub fn flight(&self) -> Amount {
         self.lock().counts.flight
     }

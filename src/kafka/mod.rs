@@ -37,8 +37,9 @@ pub use redirect::Redirect;
 use ticket::Opaque;
 pub use ticket::{Origin, Ticket};
 
+use crate::guard::guarded;
 use crate::inbox::Inbox;
-use crate::message::{Record, TopicId, now_ms};
+use crate::message::{ById, Record, TopicId, now_ms};
 use crate::options::KafkaConfig;
 
 /// A client's context: what its callbacks reach.
@@ -80,7 +81,7 @@ pub trait Reports {
 pub struct Producer {
     client: Arc<Client>,
     queue: *mut rd::rd_kafka_queue_t,
-    topics: Vec<Option<Topic>>,
+    topics: ById<Topic>,
     ids: HashMap<*mut rd::rd_kafka_topic_t, TopicId>,
     /// Pointed to by the queue's callback.
     _inbox: Arc<Inbox>,
@@ -118,7 +119,7 @@ impl Producer {
         Ok(Producer {
             client,
             queue,
-            topics: Vec::new(),
+            topics: ById::default(),
             ids: HashMap::new(),
             _inbox: inbox,
         })
@@ -126,6 +127,11 @@ impl Producer {
 
     pub fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
+    }
+
+    /// How many topics it knows, which is for life.
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
     }
 
     /// Hands over one message; a delivery report follows if and only if this succeeds. `now` is the
@@ -214,8 +220,7 @@ impl Producer {
         id: TopicId,
         name: impl FnOnce() -> Arc<str>,
     ) -> Result<*mut rd::rd_kafka_topic_t, RDKafkaErrorCode> {
-        let index = id.0 as usize;
-        if let Some(Some(topic)) = self.topics.get(index) {
+        if let Some(topic) = self.topics.get(&id) {
             return Ok(topic.handle);
         }
         let name =
@@ -227,10 +232,7 @@ impl Producer {
         if handle.is_null() {
             return Err(unsafe { rd::rd_kafka_last_error() }.into());
         }
-        if self.topics.len() <= index {
-            self.topics.resize_with(index + 1, || None);
-        }
-        self.topics[index] = Some(Topic { handle });
+        self.topics.insert(id, Topic { handle });
         self.ids.insert(handle, id);
         Ok(handle)
     }
@@ -355,7 +357,7 @@ impl Drop for Producer {
         // SAFETY: each handle is ours and destroyed once; the client goes last, with its `Arc`.
         unsafe {
             rd::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
-            for topic in self.topics.drain(..).flatten() {
+            for (_, topic) in self.topics.drain() {
                 rd::rd_kafka_topic_destroy(topic.handle);
             }
             rd::rd_kafka_queue_destroy(self.queue);
@@ -410,5 +412,5 @@ fn serve_log(event: *mut rd::rd_kafka_event_t) {
 /// Called by librdkafka's threads when the main queue is no longer empty.
 unsafe extern "C" fn wake(_: *mut rd::rd_kafka_t, inbox: *mut c_void) {
     // SAFETY: the producer keeps the inbox alive for as long as this is enabled.
-    unsafe { &*inbox.cast::<Inbox>() }.wake();
+    guarded(|| unsafe { &*inbox.cast::<Inbox>() }.wake(), |_| ());
 }

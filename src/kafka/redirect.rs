@@ -13,12 +13,13 @@ use std::time::Duration;
 use rdkafka::bindings as rd;
 
 use super::Context;
+use crate::guard::guarded;
 use crate::options::Address;
 
 #[cfg(unix)]
-use libc::{addrinfo, freeaddrinfo, getaddrinfo};
+use libc::{EAI_FAIL, addrinfo, freeaddrinfo, getaddrinfo};
 #[cfg(windows)]
-use winsock::{addrinfo, freeaddrinfo, getaddrinfo};
+use winsock::{EAI_FAIL, addrinfo, freeaddrinfo, getaddrinfo};
 
 /// How long a name is looked up.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,6 +30,9 @@ const MOST_AT_WORK: usize = 64;
 #[cfg(windows)]
 mod winsock {
     use std::ffi::{c_char, c_int};
+
+    /// The look-up failed, and will again.
+    pub const EAI_FAIL: c_int = 11003;
 
     /// Only ever behind a pointer: made by `getaddrinfo`, read by librdkafka.
     #[repr(C)]
@@ -88,6 +92,20 @@ pub fn install(conf: *mut rd::rd_kafka_conf_t) {
 
 /// As librdkafka asks for it: `getaddrinfo`, or, with neither node nor service, `freeaddrinfo`.
 unsafe extern "C" fn resolve(
+    node: *const c_char,
+    service: *const c_char,
+    hints: *const addrinfo,
+    result: *mut *mut addrinfo,
+    context: *mut c_void,
+) -> c_int {
+    // SAFETY: librdkafka's own arguments.
+    let work = || unsafe { resolve_redirected(node, service, hints, result, context) };
+    guarded(work, |_| EAI_FAIL)
+}
+
+/// # Safety
+/// With the arguments that librdkafka gives to [`resolve`].
+unsafe fn resolve_redirected(
     node: *const c_char,
     service: *const c_char,
     hints: *const addrinfo,

@@ -7,6 +7,7 @@
 
 mod ending;
 mod flight;
+mod forgetting;
 mod in_flight;
 mod outcomes;
 mod partitioning;
@@ -23,13 +24,13 @@ mod troubles;
 mod verdict;
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::fallback::{Instance, Offer, Writer};
+use crate::guard::guarded;
 use crate::kafka::{Described, Findings, Partitioner, Producer, Redirect};
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
@@ -214,9 +215,16 @@ impl Worker {
             .build()
         {
             Ok(runtime) => {
-                let turns = AssertUnwindSafe(|| runtime.block_on(self.take_turns()));
-                if std::panic::catch_unwind(turns).is_err() {
-                    self.give_up();
+                let panicked = guarded(
+                    || {
+                        runtime.block_on(self.take_turns());
+                        false
+                    },
+                    |_| true,
+                );
+                if panicked {
+                    // What is left unsettled then, is settled when the worker is dropped.
+                    guarded(|| self.give_up(), |_| ());
                 }
                 // What is still blocked in a call to a hung broker is not waited for.
                 runtime.shutdown_background();
@@ -302,6 +310,7 @@ impl Worker {
         busy |= self.route();
         busy |= self.replay();
         self.close_clients_that_are_of_no_use();
+        self.forget_topics();
         self.check_ending();
         self.tell_waiters();
         busy

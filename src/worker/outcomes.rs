@@ -258,7 +258,8 @@ impl Worker {
         {
             self.rebuild();
         } else {
-            warn!("Kafka: {text}");
+            let kind = describe(code);
+            warn!(kind, "Kafka: {text}");
         }
     }
 

@@ -83,6 +83,11 @@ impl Partitioning {
         }
     }
 
+    /// Forgets the partitions of the other topics.
+    pub(super) fn retain(&mut self, is_known: impl Fn(TopicId) -> bool) {
+        self.known.retain(|topic, _| is_known(*topic));
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.batch.is_none()
     }

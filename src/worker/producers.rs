@@ -177,6 +177,16 @@ impl Producers {
         }
     }
 
+    /// Librdkafka never forgets a topic. Nothing is on its way to any of these clients.
+    pub(super) fn close_those_with_many_topics(&mut self, many: usize) {
+        for spare in [&mut self.main, &mut self.alone, &mut self.replay] {
+            let topics = spare.producer.as_ref().map_or(0, Producer::topic_count);
+            if topics > many {
+                close(spare);
+            }
+        }
+    }
+
     /// The cluster does not take idempotent producers. Returns whether that is news; then the main
     /// client has to be replaced.
     pub(super) fn give_up_idempotence(&mut self) -> bool {

@@ -177,6 +177,17 @@ impl Troubles {
     }
 
     /// Whether anything's messages go to file.
+    /// How many topics are in trouble, as a whole or in part.
+    pub fn ill_topics(&self) -> usize {
+        self.ill.len()
+    }
+
+    /// Forgets the other topics, which have no messages on their way.
+    pub fn retain(&mut self, is_known: impl Fn(TopicId) -> bool) {
+        self.troubles.retain(|target, _| is_known(target.topic));
+        self.ill.retain(|topic, _| is_known(*topic));
+    }
+
     pub fn is_any_open(&self) -> bool {
         !self.ill.is_empty()
     }
