@@ -44,6 +44,11 @@ impl Pulse {
         }
     }
 
+    /// The shortest time that an acknowledgement took lately: about the way there and back.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.current.least.or(self.previous.least)
+    }
+
     /// How long a message is waited for: the retry window, or longer while acknowledgements flow and take
     /// long. A few windows where it is the way that is long, and each partition waits for its turn;
     /// less where the cluster does not keep pace, since waiting does not help there.
@@ -58,8 +63,12 @@ impl Pulse {
         }
         let total = spans.iter().map(|span| span.total).sum::<Duration>();
         let mean = total.div_f64(messages as f64);
-        let least = spans.iter().filter_map(|span| span.least).min();
-        let most = if least.is_some_and(|least| least <= window / 8) {
+        let most = if spans
+            .iter()
+            .filter_map(|span| span.least)
+            .min()
+            .is_some_and(|least| least <= window / 8)
+        {
             window * TURNS
         } else {
             window * 3 / 2

@@ -33,7 +33,7 @@ impl Worker {
                 self.writer.append(held.batch, Place::Worker);
             } else if self.queue_full
                 || self.smaller_batches.is_some()
-                || self.shared.statistics.flight().cost() >= self.shared.inbox.limits().flight
+                || self.shared.statistics.flight().cost() >= self.flight_limit()
             {
                 if !self.spill(spill) {
                     break;
@@ -118,15 +118,18 @@ impl Worker {
         true
     }
 
+    /// What librdkafka may hold of the live messages.
+    fn flight_limit(&self) -> u64 {
+        let round_trip = self.pulse.round_trip();
+        self.shared.inbox.limits().flight_for(round_trip)
+    }
+
     /// Hands a batch to librdkafka, message by message, as far as there is room.
     pub(super) fn hand_over(&mut self, held: Held) {
         let Held { mut batch, since } = held;
         let (now, now_ms) = (Instant::now(), now_ms());
         let room = self
-            .shared
-            .inbox
-            .limits()
-            .flight
+            .flight_limit()
             .saturating_sub(self.shared.statistics.flight().cost());
         let shared = Arc::clone(&self.shared);
         let mut sent = Amount::default();
