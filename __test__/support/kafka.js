@@ -226,4 +226,4 @@ function propertiesText(settings) {
     .join('')
 }
 
-module.exports = { Kafka }
+module.exports = { Kafka, propertiesText }

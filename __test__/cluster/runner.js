@@ -1,0 +1,129 @@
+// Runs one scenario: topics, a publisher under load, the fault, the reckoning.
+
+const { setTimeout: delay } = require('node:timers/promises')
+const { readTopic } = require('../support/consume')
+const { judge } = require('./judge')
+const { Publishing } = require('./publishing')
+
+const WARM_UP_MESSAGES = 1000
+const AFTERWARDS_MS = 4000
+const CATCH_UP_LIMIT = 120_000
+
+const LOAD = { perSecond: 500, keys: 50 }
+
+/** What holds in each scenario, unless it says otherwise. */
+const EXPECTED = {
+  lost: 0,
+  unordered: 0,
+  duplicatedLive: 0,
+  unaccounted: 0,
+  longestMs: 5000,
+  recoverMs: 10_000,
+}
+
+/**
+ * @param {object} scenario from scenarios/
+ * @param {{network: object, cluster: object}} place
+ * @returns {Promise<object>} the row of the table; `failures`: what was expected and did not come
+ */
+async function runScenario(scenario, place) {
+  const begin = Date.now()
+  const stage = { ...place, scenario }
+  try {
+    const row = await play(scenario, stage)
+    const failures = check(row, { ...EXPECTED, ...scenario.expect })
+    return { name: scenario.name, what: scenario.what, ...row, seconds: since(begin), failures }
+  } catch (error) {
+    const failures = [error.stack]
+    return { name: scenario.name, what: scenario.what, seconds: since(begin), failures }
+  } finally {
+    await stage.publishing?.remove()
+    await place.network.endRelay()
+    await place.cluster.heal()
+  }
+}
+
+const since = (begin) => Math.round((Date.now() - begin) / 1000)
+
+async function play(scenario, stage) {
+  const { cluster, network } = stage
+  stage.topics = await makeTopics(scenario, cluster)
+  await scenario.prepare?.(stage)
+  const options = { connectionString: cluster.bootstrap, ...scenario.options?.(stage) }
+  stage.publisherHost = await network.publisher(scenario.link)
+  stage.publishing = new Publishing(options, stage.publisherHost)
+  const { publishing } = stage
+  const load = { ...LOAD, ...scenario.load }
+  publishing.load(stage.topics, load)
+  if (scenario.warmUp !== false) {
+    await publishing.until(({ sentCnt }) => sentCnt >= WARM_UP_MESSAGES, 'a warm-up', 60_000)
+  }
+  const marks = { brokenAt: Date.now(), healedAt: null }
+  stage.wait = (seconds) => delay(seconds * 1000)
+  stage.healed = () => {
+    marks.healedAt = Date.now()
+  }
+  const extra = await scenario.run(stage)
+  marks.healedAt ??= Date.now()
+  await delay(AFTERWARDS_MS)
+  publishing.stopLoad()
+  await publishing.until(
+    ({ curQueuedCnt, fallback }) => curQueuedCnt + fallback.messages === 0,
+    'everything in Kafka',
+    CATCH_UP_LIMIT
+  )
+  const caughtUpMs = Date.now() - marks.healedAt
+  await publishing.end()
+  return { ...(await reckon(stage, marks)), caughtUpMs, ...extra, ...logOf(publishing, marks) }
+}
+
+async function makeTopics({ name, topics = {} }, cluster) {
+  const wanted = { a: {}, b: {}, c: {}, ...topics }
+  const made = []
+  for (const [suffix, options] of Object.entries(wanted)) {
+    if (options === null) continue
+    const topic = `${name}-${suffix}-${Date.now().toString(36)}`
+    const config = { 'message.timestamp.type': 'LogAppendTime', ...options.config }
+    await cluster.createTopic(topic, { ...options, config })
+    made.push(topic)
+  }
+  return made
+}
+
+async function reckon({ topics, cluster, publishing, scenario }, { healedAt }) {
+  const { counts } = publishing.last
+  const read = {}
+  for (const topic of topics) read[topic] = await readTopic(cluster.bootstrap, topic)
+  const found = judge({ counts, read, files: publishing.files })
+  const elsewhere = topics.find((topic) => topic.startsWith(`${scenario.name}-elsewhere`))
+  return {
+    ...found,
+    unaccounted: publishing.unaccounted,
+    filedPercent: (100 * found.filed) / found.messages,
+    // The last message that still took the way through a file tells when it was over.
+    recoverMs: Math.max(0, found.lastFiled - healedAt),
+    elsewhereFiled: elsewhere && found.topics[elsewhere].filed,
+  }
+}
+
+function logOf({ lines, states }, { brokenAt }) {
+  const seconds = (at) => `${((at - brokenAt) / 1000).toFixed(1)} s`
+  return {
+    states: states.map(({ at, state }) => `${seconds(at)} ${state}`),
+    log: lines
+      .filter(({ level }) => level !== 'DEBUG')
+      .map(({ at, level, text }) => `${seconds(at)} ${level} ${text}`),
+  }
+}
+
+function check(row, expected) {
+  return Object.entries(expected)
+    .filter(
+      ([part, most]) => most !== null && row[part] !== undefined && Math.abs(row[part]) > most
+    )
+    .map(
+      ([part, most]) => `${part}: ${Math.round(row[part] * 100) / 100}, at most ${most} expected`
+    )
+}
+
+module.exports = { runScenario }
