@@ -177,7 +177,10 @@ class Cluster {
       seen = `${brokers.length} brokers, ${lacking.length} partitions that lack something`
       return brokers.length === this.brokers.length && lacking.length === 0
     }
-    await until(() => isWhole().catch((error) => void (seen = error.message)), {
+    const failed = (error) => {
+      seen = error.message
+    }
+    await until(() => isWhole().catch(failed), {
       timeoutMs,
       what: () => `a whole cluster; there is: ${seen}`,
     })

@@ -1,5 +1,5 @@
 // A network of one's own (Linux, as root): each broker and the publisher in a namespace, joined by a
-// bridge whose ports can be shut. What is sent to a port that is shut is lost, and nobody is told.
+// bridge from which each can be unplugged. What is sent to one that is unplugged is lost.
 //
 // All of it is made inside namespaces that the whole run is in (scripts/cluster.mjs), and goes with it.
 
@@ -11,9 +11,6 @@ const path = require('node:path')
 
 const SUBNET = '10.77.0'
 const OURS = `${SUBNET}.1`
-// States of a bridge's port, as the kernel numbers them.
-const SHUT = 0
-const FORWARDING = 3
 
 /** Where the publisher runs: `near` is a plain link, `far` goes through the relay. */
 const NEAR = { name: 'near', number: 100 }
@@ -88,17 +85,13 @@ class Network {
     this.#hosts.push(host)
   }
 
-  /** From now on no packet reaches this host, or comes from it. */
+  /** From now on no packet reaches this host, or comes from it, and nobody is told. */
   drop({ name }) {
-    this.#setPort(name, SHUT)
+    ip(`link set ${portOf(name)} nomaster`)
   }
 
   restore({ name }) {
-    this.#setPort(name, FORWARDING)
-  }
-
-  #setPort(name, state) {
-    ip(`link set ${portOf(name)} type bridge_slave state ${state}`)
+    ip(`link set ${portOf(name)} master bridge0`)
   }
 
   async #startRelay({ delay, jitter, loss }) {
@@ -118,6 +111,12 @@ class Network {
     gone.catch(() => {})
     ip(`link set ${portOf(FAR.name)} master bridge0`, `link set ${portOf(FAR.name)} up`)
     this.#settle(FAR)
+  }
+
+  /** Every host is reached again, and the relay is gone. */
+  async heal() {
+    await this.endRelay()
+    for (const host of this.#hosts) if (host.name !== null) this.restore(host)
   }
 
   async endRelay() {

@@ -38,7 +38,7 @@ async function runScenario(scenario, place) {
     return { name: scenario.name, what: scenario.what, seconds: since(begin), failures }
   } finally {
     await stage.publishing?.remove()
-    await place.network.endRelay()
+    await place.network.heal()
     await place.cluster.heal()
   }
 }
