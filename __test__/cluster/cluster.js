@@ -1,6 +1,6 @@
 // Three real brokers with a controller (or ZooKeeper), each on a host of its own.
 
-const { execFile } = require('node:child_process')
+const { execFile, execFileSync } = require('node:child_process')
 const { randomBytes } = require('node:crypto')
 const fs = require('node:fs')
 const os = require('node:os')
@@ -17,6 +17,7 @@ const run = promisify(execFile)
 const IDS = [1, 2, 3]
 const CONTROLLER = { id: 9, port: 9094 }
 const START_LIMIT = 180_000
+const DISK = '512m'
 
 /** What all brokers have in common, of any version. */
 const SETTINGS = {
@@ -40,7 +41,6 @@ class Cluster {
    * @param {object} [options]
    * @param {string} [options.version] of Kafka; 2.x runs with ZooKeeper
    * @param {boolean} [options.security] a second listener (SASL over TLS) and ACLs
-   * @param {Record<string, object>} [options.of] settings of a broker by its id
    */
   static async start(network, options = {}) {
     const cluster = new Cluster()
@@ -57,7 +57,7 @@ class Cluster {
     return cluster
   }
 
-  async #prepare(network, { version, security = false, of = {} }) {
+  async #prepare(network, { version, security = false }) {
     const { classPath, formatted } = await installKafka(version)
     this.#classPath = classPath
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'kafka-publisher-cluster-'))
@@ -74,8 +74,8 @@ class Cluster {
       broker.settings = {
         ...brokerSettings(broker, head, zookeeper),
         ...(security && securitySettings(broker, certificates)),
-        ...of[id],
       }
+      this.#mount(broker.data)
       if (!zookeeper) this.#format(broker, formatted)
       return broker
     })
@@ -100,11 +100,16 @@ class Cluster {
     }
   }
 
+  /** A disk of its own, which a scenario can fill. */
+  #mount(folder) {
+    fs.mkdirSync(folder)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'none', folder])
+  }
+
   /** What the format tool makes, with another number and a name of its own. */
-  #format({ id, data, settings }, formatted) {
-    const folder = settings['log.dirs'] ?? data
-    fs.cpSync(formatted, folder, { recursive: true })
-    const file = path.join(folder, 'meta.properties')
+  #format({ id, data }, formatted) {
+    fs.cpSync(formatted, data, { recursive: true })
+    const file = path.join(data, 'meta.properties')
     const text = fs
       .readFileSync(file, 'utf8')
       .replace(/^node\.id=.*$/m, `node.id=${id}`)
@@ -192,6 +197,18 @@ class Cluster {
     await run('java', [...tool, '--bootstrap-server', this.bootstrap, '--alter', ...args])
   }
 
+  /** Nothing more can be written to this broker's disk. Returns what frees it again. */
+  fill({ settings }) {
+    const file = path.join(settings['log.dirs'], 'filler')
+    const zeros = Buffer.alloc(1 << 20)
+    try {
+      for (;;) fs.appendFileSync(file, zeros)
+    } catch (error) {
+      if (error.code !== 'ENOSPC') throw error
+    }
+    return () => fs.rmSync(file)
+  }
+
   async setPassword(user, password) {
     const credentials = `SCRAM-SHA-256=[iterations=4096,password=${password}]`
     await this.configure(
@@ -216,6 +233,7 @@ class Cluster {
   async stop() {
     for (const server of this.servers) server.resume()
     await Promise.all(this.servers.map((server) => server.kill()))
+    for (const { settings } of this.brokers) execFileSync('umount', ['-l', settings['log.dirs']])
     fs.rmSync(this.folder, { recursive: true, force: true })
   }
 }

@@ -7,21 +7,24 @@
  * @param {Record<string, object[]>} found.read each topic's messages, by partition and offset, with
  *   the broker's own time of appending
  * @param {import('./file-watch').FileWatch} found.files
+ * @param {(topic: string, partition: number) => boolean} found.isCalm what no fault concerned
+ * @param {Record<string, number>} found.gone the messages of a topic below this number may be gone
  */
-function judge({ counts, read, files }) {
+function judge({ counts, read, files, isCalm, gone }) {
   const sum = { messages: 0, lost: 0, duplicated: 0, duplicatedLive: 0, unordered: 0, filed: 0 }
+  let calmFiled = 0
   const waits = []
   const topics = {}
   let lastFiled = 0
   for (const [topic, count] of Object.entries(counts)) {
     const inFile = files.of(topic)
     const arrived = arrivals(read[topic] ?? [])
-    const of = { messages: count, filed: inFile.size, lost: 0, filedOf: {} }
+    const of = { messages: count, filed: inFile.size, lost: 0 }
     for (let n = 0; n < count; n++) {
       const there = arrived.get(n)
       // When it ends nothing is left in files: what is not in Kafka then is nowhere.
       if (!there) {
-        of.lost++
+        if (n >= (gone[topic] ?? 0)) of.lost++
         continue
       }
       if (there.times > 1) {
@@ -36,7 +39,7 @@ function judge({ counts, read, files }) {
       })
       if (!inFile.has(n)) continue
       lastFiled = Math.max(lastFiled, there.at)
-      of.filedOf[there.partition] = (of.filedOf[there.partition] ?? 0) + 1
+      if (isCalm(topic, there.partition)) calmFiled++
     }
     sum.messages += count
     sum.lost += of.lost
@@ -47,6 +50,7 @@ function judge({ counts, read, files }) {
   waits.sort((a, b) => b.ms - a.ms)
   return {
     ...sum,
+    calmFiled,
     topics,
     longestMs: waits[0]?.ms ?? 0,
     over5s: waits.filter(({ ms }) => ms > 5000).length,

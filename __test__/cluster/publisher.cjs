@@ -22,12 +22,13 @@ const tasks = {
     setInterval(tell, TELL_EVERY)
   },
 
-  load({ topics, perSecond, keys }) {
+  load({ topics, perSecond, keys, bytes }) {
+    const padding = bytes ? { padding: 'x'.repeat(bytes) } : {}
     const begin = performance.now()
     let total = 0
     timer = setInterval(() => {
       const due = ((performance.now() - begin) * perSecond) / 1000
-      for (; total < due; total++) queue(topics[total % topics.length], keys)
+      for (; total < due; total++) queue(topics[total % topics.length], keys, padding)
     }, TICK)
   },
 
@@ -43,10 +44,10 @@ const tasks = {
   },
 }
 
-function queue(topic, keys) {
+function queue(topic, keys, padding) {
   counts[topic] ??= 0
   const n = counts[topic]++
-  publisher.queue(`key ${(n * 7919) % keys}`, { n, at: Date.now() }, topic)
+  publisher.queue(`key ${(n * 7919) % keys}`, { n, at: Date.now(), ...padding }, topic)
 }
 
 function tell() {

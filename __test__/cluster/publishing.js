@@ -46,8 +46,9 @@ class Publishing {
     this.#child.send(message)
   }
 
-  load(topics, { perSecond, keys }) {
-    this.#tell({ task: 'load', topics, perSecond, keys })
+  /** `bytes`: what each message has more than its numbers. */
+  load(topics, { perSecond, keys, bytes }) {
+    this.#tell({ task: 'load', topics, perSecond, keys, bytes })
   }
 
   stopLoad() {

@@ -1,7 +1,6 @@
 // Brokers that end, hang, and come back.
 
-/** A topic that has no replica on the third broker, which is the one that is struck. */
-const elsewhere = { elsewhere: { on: [1, 2] } }
+const { elsewhere, unreplicated } = require('./struck')
 
 const killed = (count, seconds) => ({
   async run({ cluster, wait, healed }) {
@@ -14,42 +13,37 @@ const killed = (count, seconds) => ({
   },
 })
 
+async function rolling({ cluster, healed }) {
+  for (const broker of cluster.brokers) {
+    await broker.stop()
+    broker.start()
+    await cluster.untilWhole()
+  }
+  healed()
+}
+
 module.exports = [
   {
     name: 'rolling',
     what: 'rolling restart of all brokers',
-    async run({ cluster, healed }) {
-      for (const broker of cluster.brokers) {
-        await broker.stop()
-        broker.start()
-        await cluster.untilWhole()
-      }
-      healed()
-    },
+    run: rolling,
   },
   {
     name: 'sigkill',
     what: 'SIGKILL of one broker of three, back after 15 s',
-    topics: elsewhere,
+    ...elsewhere,
     ...killed(1, 15),
-    expect: { elsewhereFiled: 0 },
   },
   {
     name: 'sigkill-unreplicated',
     what: 'SIGKILL of one broker, topics without replicas, back after 15 s',
-    topics: Object.fromEntries(['a', 'b', 'c'].map((name) => [name, { replicas: 1 }])),
-    async prepare(stage) {
-      const { id } = stage.cluster.brokers[2]
-      const all = await stage.cluster.partitions(stage.topics)
-      stage.struck = all.filter(({ leader }) => leader === id)
-    },
+    ...unreplicated,
     ...killed(1, 15),
-    expect: {},
   },
   {
     name: 'sigstop',
     what: 'SIGSTOP of one broker of three for 20 s',
-    topics: elsewhere,
+    ...elsewhere,
     async run({ cluster, wait, healed }) {
       cluster.brokers[2].pause()
       await wait(20)
@@ -57,7 +51,6 @@ module.exports = [
       await cluster.untilWhole()
       healed()
     },
-    expect: { elsewhereFiled: 0 },
   },
   {
     name: 'two-away',
@@ -80,5 +73,32 @@ module.exports = [
       healed()
     },
     expect: { filed: 0 },
+  },
+  {
+    name: 'disk-full',
+    what: "one broker's disk full, freed and the broker started again after 15 s",
+    ...elsewhere,
+    async run({ cluster, wait, healed }) {
+      const [, , broker] = cluster.brokers
+      const free = cluster.fill(broker)
+      await wait(15)
+      free()
+      await broker.kill()
+      broker.start()
+      await cluster.untilWhole()
+      healed()
+    },
+  },
+  {
+    name: 'rolling-3.9',
+    what: 'rolling restart of Kafka 3.9.1',
+    cluster: { version: '3.9.1' },
+    run: rolling,
+  },
+  {
+    name: 'rolling-2.8',
+    what: 'rolling restart of Kafka 2.8.2 with ZooKeeper',
+    cluster: { version: '2.8.2' },
+    run: rolling,
   },
 ]
