@@ -1,5 +1,5 @@
-// A TCP proxy in front of a broker that can play a network which swallows packets, or is cut, or a
-// broker that does not answer.
+// A TCP proxy in front of a broker that can play a network which is slow, swallows packets, or is cut,
+// or a broker that does not answer.
 
 const net = require('node:net')
 const { once } = require('node:events')
@@ -10,12 +10,17 @@ class TcpProxy {
   #swallowing = false
   #silent = false
   #cut = false
+  #delay
   /** How many connections it has taken. */
   connections = 0
 
-  /** @param {string} target `host:port` */
-  static async start(target) {
+  /**
+   * @param {string} target `host:port`
+   * @param {{delay?: number}} [options] milliseconds that everything takes, each way
+   */
+  static async start(target, { delay = 0 } = {}) {
     const proxy = new TcpProxy()
+    proxy.#delay = delay
     const [host, port] = target.split(':')
     proxy.#server = net.createServer({ pauseOnConnect: true }, (client) => {
       proxy.#join(client, () => net.connect(Number(port), host))
@@ -42,7 +47,9 @@ class TcpProxy {
       [broker, client],
     ]) {
       from.on('data', (bytes) => {
-        if (!this.#swallowing && !(this.#silent && from === broker)) to.write(bytes)
+        if (this.#swallowing || (this.#silent && from === broker)) return
+        if (this.#delay > 0) setTimeout(() => to.write(bytes), this.#delay)
+        else to.write(bytes)
       })
       from.on('close', () => {
         if (!this.#swallowing) to.destroy()
@@ -71,6 +78,21 @@ class TcpProxy {
   cut() {
     this.#cut = true
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  /** All connections are lost, and new ones are refused. */
+  async refuse() {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    for (const socket of this.#sockets) socket.destroy()
+    await closed
+  }
+
+  /** New connections get through again, after `refuse()`. */
+  async accept() {
+    const [host, port] = this.address.split(':')
+    this.#server.listen(Number(port), host)
+    await once(this.#server, 'listening')
   }
 
   /** New connections get through again; those from before are lost. */
