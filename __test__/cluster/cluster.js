@@ -1,6 +1,6 @@
 // Three real brokers with a controller (or ZooKeeper), each on a host of its own.
 
-const { execFile, execFileSync } = require('node:child_process')
+const { execFile } = require('node:child_process')
 const { randomBytes } = require('node:crypto')
 const fs = require('node:fs')
 const os = require('node:os')
@@ -9,13 +9,14 @@ const { promisify } = require('node:util')
 const { makeCertificates } = require('../support/certificates')
 const { withAdmin } = require('../support/client')
 const { installKafka } = require('../support/kafka-install')
+const { freePorts } = require('../support/ports')
 const { until } = require('../support/until')
 const { Server } = require('./server')
 
 const run = promisify(execFile)
 
 const IDS = [1, 2, 3]
-const CONTROLLER = { id: 9, port: 9094 }
+const CONTROLLER_ID = 9
 const START_LIMIT = 180_000
 const DISK = '512m'
 
@@ -34,6 +35,7 @@ const SETTINGS = {
 }
 
 class Cluster {
+  #network
   #classPath
 
   /**
@@ -59,51 +61,50 @@ class Cluster {
 
   async #prepare(network, { version, security = false }) {
     const { classPath, formatted } = await installKafka(version)
+    this.#network = network
     this.#classPath = classPath
+    // Not Kafka's usual ones: on a loopback interface those may be another's.
+    const [plain, sasl, control] = await freePorts(3)
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'kafka-publisher-cluster-'))
     const zookeeper = version?.startsWith('2.')
-    const head = this.#server(network, zookeeper ? 'zookeeper' : 'controller', CONTROLLER.id)
-    this.controller = head
-    head.settings = zookeeper ? zookeeperSettings(head) : controllerSettings(head)
+    const head = this.#server(zookeeper ? 'zookeeper' : 'controller', CONTROLLER_ID)
     if (zookeeper) head.main = 'org.apache.zookeeper.server.quorum.QuorumPeerMain'
-    else this.#format(head, formatted)
+    head.settings = zookeeper ? zookeeperSettings(head, control) : controllerSettings(head, control)
+    if (security) Object.assign(head.settings, AUTHORIZER)
+    if (!zookeeper) this.#format(head, formatted)
     const certificates = security && makeCertificates()
     this.ca = certificates?.ca
-    this.brokers = IDS.map((id) => {
-      const broker = this.#server(network, `broker${id}`, id)
+    const brokers = []
+    for (const id of IDS) {
+      const broker = this.#server(`broker${id}`, id)
+      const reach = await Promise.all([plain, sasl].map((port) => broker.host.reach(port)))
       broker.settings = {
-        ...brokerSettings(broker, head, zookeeper),
-        ...(security && securitySettings(broker, certificates)),
+        ...brokerSettings(broker, head, { zookeeper, plain, control, reach }),
+        ...(security && securitySettings(broker, certificates, { plain, sasl, reach })),
       }
-      this.#mount(broker.data)
+      broker.reach = reach
+      network.mount(broker.data, DISK)
       if (!zookeeper) this.#format(broker, formatted)
-      return broker
-    })
-    if (security) Object.assign(head.settings, AUTHORIZER)
-    this.servers = [head, ...this.brokers].map((options) => new Server(options))
+      brokers.push(broker)
+    }
+    this.bootstrap = brokers.map(({ reach: [at] }) => at).join(',')
+    if (security) this.saslBootstrap = brokers.map(({ reach: [, at] }) => at).join(',')
+    this.servers = [head, ...brokers].map((options) => new Server(options))
     ;[this.controller, ...this.brokers] = this.servers
-    const list = (port) =>
-      this.brokers.map(({ host: { address } }) => `${address}:${port}`).join(',')
-    this.bootstrap = list(9092)
-    if (security) this.saslBootstrap = list(9093)
   }
 
-  #server(network, name, id) {
+  #server(name, id) {
+    const data = path.join(this.folder, name)
+    fs.mkdirSync(data)
     return {
       name,
       id,
-      host: network.host(name, 10 + id),
+      host: this.#network.host(name, 10 + id),
       folder: this.folder,
-      data: path.join(this.folder, name),
+      data,
       classPath: this.#classPath,
       main: 'kafka.Kafka',
     }
-  }
-
-  /** A disk of its own, which a scenario can fill. */
-  #mount(folder) {
-    fs.mkdirSync(folder)
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'none', folder])
   }
 
   /** What the format tool makes, with another number and a name of its own. */
@@ -233,7 +234,7 @@ class Cluster {
   async stop() {
     for (const server of this.servers) server.resume()
     await Promise.all(this.servers.map((server) => server.kill()))
-    for (const { settings } of this.brokers) execFileSync('umount', ['-l', settings['log.dirs']])
+    for (const { settings } of this.brokers) this.#network.unmount(settings['log.dirs'])
     fs.rmSync(this.folder, { recursive: true, force: true })
   }
 }
@@ -243,58 +244,59 @@ const AUTHORIZER = {
   'super.users': 'User:ANONYMOUS',
 }
 
-function controllerSettings({ id, host, data }) {
+function controllerSettings({ id, host, data }, control) {
   return {
     'process.roles': 'controller',
     'node.id': id,
-    'controller.quorum.voters': `${id}@${host.address}:${CONTROLLER.port}`,
+    'controller.quorum.voters': `${id}@${host.address}:${control}`,
     'controller.listener.names': 'CONTROLLER',
-    listeners: `CONTROLLER://${host.address}:${CONTROLLER.port}`,
+    listeners: `CONTROLLER://${host.address}:${control}`,
     'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT',
     'log.dirs': data,
     ...SETTINGS,
   }
 }
 
-function zookeeperSettings({ data, host }) {
-  fs.mkdirSync(data)
-  return { dataDir: data, clientPort: CONTROLLER.port, clientPortAddress: host.address }
-}
+const zookeeperSettings = ({ data, host }, control) => ({
+  dataDir: data,
+  clientPort: control,
+  clientPortAddress: host.address,
+  'admin.enableServer': false,
+})
 
-function brokerSettings({ id, host, data }, head, zookeeper) {
+function brokerSettings({ id, host, data }, head, { zookeeper, plain, control, reach }) {
   const coordination = zookeeper
-    ? { 'broker.id': id, 'zookeeper.connect': `${head.host.address}:${CONTROLLER.port}` }
+    ? { 'broker.id': id, 'zookeeper.connect': `${head.host.address}:${control}` }
     : {
         'process.roles': 'broker',
         'node.id': id,
-        'controller.quorum.voters': `${head.id}@${head.host.address}:${CONTROLLER.port}`,
+        'controller.quorum.voters': `${head.id}@${head.host.address}:${control}`,
         'controller.listener.names': 'CONTROLLER',
       }
+  const protocols = `PLAINTEXT:PLAINTEXT${zookeeper ? '' : ',CONTROLLER:PLAINTEXT'}`
   return {
     ...coordination,
-    listeners: `PLAINTEXT://${host.address}:9092`,
-    'advertised.listeners': `PLAINTEXT://${host.address}:9092`,
-    'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT${zookeeper ? '' : ',CONTROLLER:PLAINTEXT'}`,
+    listeners: `PLAINTEXT://${host.address}:${plain}`,
+    'advertised.listeners': `PLAINTEXT://${reach[0]}`,
+    'listener.security.protocol.map': protocols,
     'inter.broker.listener.name': 'PLAINTEXT',
     'log.dirs': data,
     ...SETTINGS,
   }
 }
 
-function securitySettings({ host }, { ca, serverCert, serverKey }) {
+function securitySettings({ host }, { ca, serverCert, serverKey }, { plain, sasl, reach }) {
   const jaas = (module, rest = '') =>
     `org.apache.kafka.common.security.${module}LoginModule required ${rest};`
-  const at = (port, name) => `${name}://${host.address}:${port}`
-  const listeners = `${at(9092, 'PLAINTEXT')},${at(9093, 'SASL_SSL')}`
-  const sasl = 'listener.name.sasl_ssl'
+  const listener = 'listener.name.sasl_ssl'
   return {
     ...AUTHORIZER,
-    listeners,
-    'advertised.listeners': listeners,
+    listeners: `PLAINTEXT://${host.address}:${plain},SASL_SSL://${host.address}:${sasl}`,
+    'advertised.listeners': `PLAINTEXT://${reach[0]},SASL_SSL://${reach[1]}`,
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT',
     'sasl.enabled.mechanisms': 'SCRAM-SHA-256,OAUTHBEARER',
-    [`${sasl}.scram-sha-256.sasl.jaas.config`]: jaas('scram.Scram'),
-    [`${sasl}.oauthbearer.sasl.jaas.config`]: jaas(
+    [`${listener}.scram-sha-256.sasl.jaas.config`]: jaas('scram.Scram'),
+    [`${listener}.oauthbearer.sasl.jaas.config`]: jaas(
       'oauthbearer.OAuthBearer',
       'unsecuredLoginStringClaim_sub="broker"'
     ),

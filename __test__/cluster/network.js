@@ -40,7 +40,8 @@ class Network {
    *
    * @param {string} name
    * @param {number} number the last of its address, from 2 to 99
-   * @returns {{address: string, prefix: string[]}} `prefix`: the command that starts another there
+   * @returns {{address: string, prefix: string[], reach: (port: number) => Promise<string>}}
+   *   `prefix`: the command that starts another there; `reach`: where others connect to that port
    */
   host(name, number) {
     if (!this.#hosts.some((host) => host.name === name)) this.#join({ name, number })
@@ -113,6 +114,15 @@ class Network {
     this.#settle(FAR)
   }
 
+  /** A small disk of its own in this folder. */
+  mount(folder, size) {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'none', folder])
+  }
+
+  unmount(folder) {
+    execFileSync('umount', ['-l', folder])
+  }
+
   /** Every host is reached again, and the relay is gone. */
   async heal() {
     await this.endRelay()
@@ -130,11 +140,11 @@ class Network {
   }
 }
 
-const place = ({ name, number }) => ({
-  name,
-  address: `${SUBNET}.${number}`,
-  prefix: ['ip', 'netns', 'exec', name],
-})
+const place = ({ name, number }) => {
+  const address = `${SUBNET}.${number}`
+  const prefix = ['ip', 'netns', 'exec', name]
+  return { name, address, prefix, reach: async (port) => `${address}:${port}` }
+}
 
 const portOf = (name) => `port-${name}`
 
@@ -160,4 +170,4 @@ function inside(name, ...lines) {
   })
 }
 
-module.exports = { Network, OURS }
+module.exports = { Network }

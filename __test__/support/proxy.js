@@ -10,17 +10,17 @@ class TcpProxy {
   #swallowing = false
   #silent = false
   #cut = false
-  #delay
+  #link
   /** How many connections it has taken. */
   connections = 0
 
   /**
    * @param {string} target `host:port`
-   * @param {{delay?: number}} [options] milliseconds that everything takes, each way
+   * @param {object} [link] as `slow` takes it
    */
-  static async start(target, { delay = 0 } = {}) {
+  static async start(target, link) {
     const proxy = new TcpProxy()
-    proxy.#delay = delay
+    proxy.slow(link)
     const [host, port] = target.split(':')
     proxy.#server = net.createServer({ pauseOnConnect: true }, (client) => {
       proxy.#join(client, () => net.connect(Number(port), host))
@@ -46,10 +46,14 @@ class TcpProxy {
       [client, broker],
       [broker, client],
     ]) {
+      let last = 0
       from.on('data', (bytes) => {
         if (this.#swallowing || (this.#silent && from === broker)) return
-        if (this.#delay > 0) setTimeout(() => to.write(bytes), this.#delay)
-        else to.write(bytes)
+        const late = this.#late()
+        if (late === 0) return to.write(bytes)
+        // Never before what came before.
+        last = Math.max(last, performance.now() + late)
+        setTimeout(() => to.write(bytes), last - performance.now())
       })
       from.on('close', () => {
         if (!this.#swallowing) to.destroy()
@@ -58,10 +62,28 @@ class TcpProxy {
     client.resume()
   }
 
+  #late() {
+    const { delay, jitter, loss, lostMs } = this.#link
+    const lost = Math.random() * 100 < loss ? lostMs : 0
+    return delay + jitter * (2 * Math.random() - 1) + lost
+  }
+
   #keep(socket) {
     this.#sockets.add(socket)
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.#sockets.delete(socket))
+  }
+
+  /**
+   * What comes from now on takes longer, each way.
+   *
+   * @param {object} [link]
+   * @param {number} [link.delay] milliseconds
+   * @param {number} [link.jitter] so much more or less
+   * @param {number} [link.loss] per cent of it that take `lostMs` longer
+   */
+  slow({ delay = 0, jitter = 0, loss = 0, lostMs = 0 } = {}) {
+    this.#link = { delay, jitter, loss, lostMs }
   }
 
   /** From now on nothing gets through, and nobody is told. */

@@ -76,6 +76,7 @@ module.exports = [
   },
   {
     name: 'disk-full',
+    needsRoot: true,
     what: "one broker's disk full, freed and the broker started again after 15 s",
     ...elsewhere,
     async run({ cluster, wait, healed }) {

@@ -5,6 +5,7 @@
 //   cluster       which Kafka: `{version}` (default: the newest, with SASL and ACLs)
 //   topics        by name what differs from 6 partitions with 3 replicas; a, b and c are there anyway
 //   calm          names of topics that must not notice
+//   needsRoot     cannot be played without namespaces of one's own
 //   link, load, options, prepare, warmUp, expect: see runner.js
 
 const scenarios = [
