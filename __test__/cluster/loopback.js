@@ -44,6 +44,15 @@ class Loopback {
     for (const proxy of this.#of(name)) proxy.recover()
   }
 
+  /** Of a broker and the publisher. All that comes to a broker comes through its proxies. */
+  part({ name }) {
+    this.drop({ name })
+  }
+
+  meet({ name }) {
+    this.restore({ name })
+  }
+
   heal() {
     for (const proxy of this.#of(null)) proxy.slow()
   }

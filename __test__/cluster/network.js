@@ -114,6 +114,21 @@ class Network {
     this.#settle(FAR)
   }
 
+  /** From now on no packet passes between these two. */
+  part(one, other) {
+    for (const [from, to] of [
+      [one, other],
+      [other, one],
+    ]) {
+      introduce(from, to, NOBODY)
+    }
+  }
+
+  meet(one, other) {
+    introduce(one, other)
+    introduce(other, one)
+  }
+
   /** A small disk of its own in this folder. */
   mount(folder, size) {
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'none', folder])
@@ -126,7 +141,10 @@ class Network {
   /** Every host is reached again, and the relay is gone. */
   async heal() {
     await this.endRelay()
-    for (const host of this.#hosts) if (host.name !== null) this.restore(host)
+    for (const host of this.#hosts) {
+      if (host.name !== null) this.restore(host)
+      for (const other of this.#hosts) if (other !== host) introduce(host, other)
+    }
   }
 
   async endRelay() {
@@ -143,18 +161,21 @@ class Network {
 const place = ({ name, number }) => {
   const address = `${SUBNET}.${number}`
   const prefix = ['ip', 'netns', 'exec', name]
-  return { name, address, prefix, reach: async (port) => `${address}:${port}` }
+  return { name, number, address, prefix, reach: async (port) => `${address}:${port}` }
 }
+
+/** An address that no host has. */
+const NOBODY = '02:00:00:00:ff:ff'
 
 const portOf = (name) => `port-${name}`
 
 const mac = (number) => `02:00:00:00:00:${number.toString(16).padStart(2, '0')}`
 
-function introduce(to, { number }) {
+function introduce(to, { number }, hardware = mac(number)) {
   const device = to.name === null ? 'bridge0' : 'eth0'
   inside(
     to.name,
-    `neigh replace ${SUBNET}.${number} lladdr ${mac(number)} dev ${device} nud permanent`
+    `neigh replace ${SUBNET}.${number} lladdr ${hardware} dev ${device} nud permanent`
   )
 }
 

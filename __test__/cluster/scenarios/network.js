@@ -1,6 +1,6 @@
 // Packets that are lost or late.
 
-const { elsewhere, unreplicated } = require('./struck')
+const { elsewhere, ledElsewhere, unreplicated } = require('./struck')
 
 const dropped = (victims, seconds) => ({
   async run(stage) {
@@ -26,6 +26,18 @@ module.exports = [
     what: 'all packets to and from one broker of three dropped for 30 s',
     ...elsewhere,
     ...dropped(({ cluster }) => [cluster.brokers[2].host], 30),
+  },
+  {
+    name: 'dropped-between',
+    what: 'packets between one broker and the publisher dropped for 30 s; the brokers are well',
+    prepare: ledElsewhere,
+    async run({ cluster, network, publisherHost, wait, healed }) {
+      const { host } = cluster.brokers[2]
+      network.part(host, publisherHost)
+      await wait(30)
+      network.meet(host, publisherHost)
+      healed()
+    },
   },
   {
     name: 'dropped-unreplicated',
