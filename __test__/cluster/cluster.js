@@ -210,6 +210,21 @@ class Cluster {
     return () => fs.rmSync(file)
   }
 
+  /** From its next start on, this broker is at another port than the one that it was known by. */
+  async move(broker) {
+    const [port] = await freePorts(1)
+    const [before] = broker.reach
+    const after = await broker.host.reach(port)
+    const own = broker.settings.listeners.match(/^PLAINTEXT:\/\/([^,]+)/)[1]
+    const change = (name, from, to) => {
+      broker.settings[name] = broker.settings[name].replace(from, to)
+    }
+    change('listeners', own, `${broker.host.address}:${port}`)
+    change('advertised.listeners', before, after)
+    broker.reach[0] = after
+    this.bootstrap = this.brokers.map(({ reach: [at] }) => at).join(',')
+  }
+
   async setPassword(user, password) {
     const credentials = `SCRAM-SHA-256=[iterations=4096,password=${password}]`
     await this.configure(

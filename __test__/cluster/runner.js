@@ -108,6 +108,7 @@ async function reckon({ topics, cluster, publishing, isCalm, gone = {} }, { heal
   return {
     ...found,
     unaccounted: publishing.unaccounted,
+    outages: publishing.states.filter(({ state }) => state === 'fallingBack').length,
     filedPercent: (100 * found.filed) / found.messages,
     // The last message that still took the way through a file tells when it was over.
     recoverMs: Math.max(0, found.lastFiled - healedAt),

@@ -22,9 +22,10 @@ class Server {
    * @param {string} options.classPath
    * @param {string} options.main the class, `kafka.Kafka` say
    * @param {object} options.settings
+   * @param {string[]} [options.reach] where its listeners are reached
    */
-  constructor({ name, id, host, folder, classPath, main, settings }) {
-    Object.assign(this, { name, id, host, settings })
+  constructor({ name, id, host, folder, classPath, main, settings, reach }) {
+    Object.assign(this, { name, id, host, settings, reach })
     this.#folder = folder
     this.#classPath = classPath
     this.#main = main

@@ -63,6 +63,19 @@ module.exports = [
     ...killed(3, 30),
   },
   {
+    name: 'moved',
+    what: 'all brokers killed, two of them back at other ports',
+    async run({ cluster, wait, healed }) {
+      for (const broker of cluster.brokers) await broker.kill()
+      for (const broker of cluster.brokers.slice(1)) await cluster.move(broker)
+      await wait(12)
+      for (const broker of cluster.brokers) broker.start()
+      await cluster.untilWhole()
+      healed()
+    },
+    expect: { outages: 1 },
+  },
+  {
     name: 'controller',
     what: 'the controller killed, back after 15 s',
     async run({ cluster, wait, healed }) {
