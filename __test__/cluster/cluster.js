@@ -160,9 +160,11 @@ class Cluster {
 
   /** Who leads what: `[{topic, partition, leader, isr, replicas}]`. */
   async partitions(topics) {
-    const { topics: found } = await this.admin((admin) =>
-      admin.fetchTopicMetadata(topics && { topics })
-    )
+    const ask = () => this.admin((admin) => admin.fetchTopicMetadata(topics && { topics }))
+    // A broker may not have heard yet of what its controller has just made.
+    const { topics: found } = await until(() => ask().catch(() => null), {
+      what: 'metadata of the topics',
+    })
     return found.flatMap(({ name, partitions }) =>
       partitions.map(({ partitionId, ...rest }) => ({
         topic: name,

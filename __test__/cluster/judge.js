@@ -11,7 +11,15 @@
  * @param {Record<string, number>} found.gone the messages of a topic below this number may be gone
  */
 function judge({ counts, read, files, isCalm, gone }) {
-  const sum = { messages: 0, lost: 0, duplicated: 0, duplicatedLive: 0, unordered: 0, filed: 0 }
+  const sum = {
+    messages: 0,
+    lost: 0,
+    left: 0,
+    duplicated: 0,
+    duplicatedLive: 0,
+    unordered: 0,
+    filed: 0,
+  }
   let calmFiled = 0
   const waits = []
   const topics = {}
@@ -22,9 +30,9 @@ function judge({ counts, read, files, isCalm, gone }) {
     const of = { messages: count, filed: inFile.size, lost: 0 }
     for (let n = 0; n < count; n++) {
       const there = arrived.get(n)
-      // When it ends nothing is left in files: what is not in Kafka then is nowhere.
       if (!there) {
-        if (n >= (gone[topic] ?? 0)) of.lost++
+        if (inFile.has(n)) sum.left++
+        else if (n >= (gone[topic] ?? 0)) of.lost++
         continue
       }
       if (there.times > 1) {

@@ -18,9 +18,10 @@ const judged = (count, log, filed = {}, more = {}) =>
     ...more,
   })
 
-test('a message that is not in Kafka is lost, whether it was in a file or not', () => {
+test('a message that is not in Kafka was left in a file, or is lost', () => {
   const log = [message(0), message(3)]
-  expect(judged(4, log, { 2: 1500 }).lost).toBe(2)
+  expect(judged(4, log)).toMatchObject({ lost: 2, left: 0 })
+  expect(judged(4, log, { 2: 1500 })).toMatchObject({ lost: 1, left: 1 })
   expect(judged(4, log, {}, { gone: { t: 2 } }).lost).toBe(1)
 })
 
