@@ -1,7 +1,7 @@
 // The rows as people read them.
 
-const seconds = (ms) => (ms === undefined ? '?' : (ms / 1000).toFixed(1))
-const whole = (count) => (count === undefined ? '?' : count.toLocaleString('en'))
+const seconds = (ms) => (ms === undefined ? '' : (ms / 1000).toFixed(1))
+const whole = (count) => (count === undefined ? '' : count.toLocaleString('en'))
 
 const COLUMNS = [
   ['scenario', ({ what }) => what],
