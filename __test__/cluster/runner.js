@@ -62,7 +62,7 @@ async function play(scenario, stage) {
   const load = { ...LOAD, ...scenario.load }
   publishing.load(stage.topics, load)
   if (scenario.warmUp !== false) {
-    await publishing.until(({ sentCnt }) => sentCnt >= WARM_UP_MESSAGES, 'a warm-up', 60_000)
+    await publishing.until(({ sentCnt }) => sentCnt >= WARM_UP_MESSAGES, 'a warm-up', 120_000)
   }
   const marks = { brokenAt: Date.now(), healedAt: null }
   stage.wait = (seconds) => delay(seconds * 1000)
