@@ -37,12 +37,12 @@ const arrived = async (topic = 't') =>
   (await cluster.readTopic(topic)).map(({ value }) => JSON.parse(value).i)
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i)
 
-/** As zlib's, which Node has only since 20.15. */
-function crc32(bytes) {
+/** CRC-32C. */
+function crc32c(bytes) {
   let crc = ~0
   for (const byte of bytes) {
     crc ^= byte
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0)
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0)
   }
   return ~crc >>> 0
 }
@@ -53,10 +53,10 @@ function progressText(base, content, floors) {
   const progress = JSON.stringify({
     base,
     ...(floors && { floors }),
-    fingerprint: crc32(beginning),
+    fingerprint: crc32c(beginning),
     fingerprint_length: beginning.length,
   })
-  return `{"progress":${progress},"crc32":${crc32(Buffer.from(progress))}}\n`
+  return `{"progress":${progress},"crc32c":${crc32c(Buffer.from(progress))}}\n`
 }
 
 const CONTENT = numberedLines(0, 100)

@@ -38,9 +38,12 @@
 //! - A file is removed before its progress: the other way round a crash in between would publish all of
 //!   it again. A progress file without its file is removed by whoever finds it.
 
+mod adoption;
 mod backlog;
 mod cap;
+mod directory;
 mod file;
+mod heritage;
 mod instance;
 mod lease;
 mod ledger;
@@ -52,10 +55,13 @@ mod model;
 mod names;
 mod progress;
 mod record;
+mod rejected_limit;
 mod rejects;
-mod replay;
+mod removal;
 mod replayer;
+mod rivals;
 mod segment;
+mod text;
 mod writer;
 
 pub use instance::Instance;

@@ -148,28 +148,26 @@ impl Worker {
 
     fn refused(&mut self, returned: &Returned) {
         self.topic_answered(returned.sequence);
-        let why = describe(returned.code);
-        self.discard(
-            Place::Flight,
-            Reason::Refused,
-            returned.amount(),
-            returned.record.topic,
-            &why,
-        );
+        self.discard_returned(returned, Reason::Refused);
+    }
+
+    /// Kafka will never take it.
+    fn discard_returned(&mut self, returned: &Returned, reason: Reason) {
+        let (topic, why) = (returned.record.topic, describe(returned.code));
+        if self.config.fallback.keep_refused {
+            let mut batch = Batch::default();
+            batch.push(returned.record, returned.key(), returned.value());
+            let writer = &self.writer;
+            return writer.keep_refused(batch, Place::Flight, reason, why);
+        }
+        self.discard(Place::Flight, reason, returned.amount(), topic, &why);
     }
 
     fn too_large(&mut self, returned: &Returned) {
         self.topic_answered(returned.sequence);
         let topic = returned.record.topic;
         self.remember_too_large(topic, returned.bytes.len() as u64);
-        let why = describe(returned.code);
-        self.discard(
-            Place::Flight,
-            Reason::TooLarge,
-            returned.amount(),
-            topic,
-            &why,
-        );
+        self.discard_returned(returned, Reason::TooLarge);
     }
 
     pub(super) fn remember_too_large(&mut self, topic: TopicId, size: u64) {
