@@ -3,12 +3,11 @@
 //
 // A file whose disk was in trouble is tried again after 10 s: the tests wait for that side by side.
 
-const { randomUUID } = require('node:crypto')
 const fs = require('node:fs')
-const path = require('node:path')
 const { MockCluster } = require('../testing')
 const { Faults } = require('./support/faults')
-const { makeDirectory, endPublishers } = require('./support/publisher')
+const { makeDirectory, endPublishers, fallbackFiles } = require('./support/publisher')
+const { leaveFile, rejectedBytes } = require('./support/replay')
 const { endRemotes, startRemote } = require('./support/remote')
 const { coreShare } = require('./support/spoil')
 const { until } = require('./support/until')
@@ -38,8 +37,7 @@ function leave(text) {
   clusters.push(kafka)
   kafka.createTopic('t', { partitions: 1 })
   const directory = makeDirectory()
-  const file = path.join(directory, `fallback-${randomUUID()}-000001.log`)
-  fs.writeFileSync(file, text)
+  leaveFile(directory, text)
   const faults = new Faults(directory)
 
   async function start(replay) {
@@ -65,8 +63,9 @@ function leave(text) {
       ...PATIENCE,
       what: `${count} replayed`,
     })
-  const untilGone = () =>
-    until(() => !fs.existsSync(file), { ...PATIENCE, what: 'a file that is gone' })
+  // Whatever its name is by now.
+  const isThere = () => fallbackFiles(directory).length > 0
+  const untilGone = () => until(() => !isThere(), { ...PATIENCE, what: 'a file that is gone' })
 
   /** Ends it; all of the file is in Kafka, each message once, and counted so. */
   async function expectAllOnce(remote, count, rejected = 0) {
@@ -80,7 +79,7 @@ function leave(text) {
 
   return {
     directory,
-    file,
+    isThere,
     faults,
     start,
     published,
@@ -132,10 +131,10 @@ test.concurrent.each([
     await disk.untilHit(kind, 2 * hits)
     expect(disk.faults.hits(kind)).toBeLessThanOrEqual(2 * hits)
     expect(await disk.published()).toEqual(range(0, 100))
-    expect(fs.existsSync(disk.file)).toBe(true)
+    expect(disk.isThere()).toBe(true)
     disk.faults.heal(kind)
     await disk.untilGone()
-    expect(fs.readFileSync(`${disk.file}.rejected`, 'utf8')).toBe(GARBAGE)
+    expect(rejectedBytes(disk.directory).toString()).toBe(GARBAGE)
     await disk.expectAllOnce(remote, 200, 1)
   },
   LIMIT
@@ -153,12 +152,12 @@ test.concurrent(
     await disk.untilHit('sync')
     await disk.untilReplayed(remote, 200)
     expect(await coreShare(remote)).toBeLessThan(0.5)
-    expect(fs.existsSync(disk.file)).toBe(true)
+    expect(disk.isThere()).toBe(true)
     const writes = disk.faults.calls('write')
     disk.faults.heal('sync')
     await disk.untilGone()
     expect(disk.faults.calls('write')).toBeGreaterThan(writes)
-    expect(fs.readFileSync(`${disk.file}.rejected`, 'utf8')).toBe(GARBAGE)
+    expect(rejectedBytes(disk.directory).toString()).toBe(GARBAGE)
     await disk.expectAllOnce(remote, 200, 1)
   },
   LIMIT

@@ -182,7 +182,10 @@ test("keep 'archive' moves what was replayed to archive/, as it was, and nobody 
   const publisher = make({ fallback: { replay: { keep: 'archive' } } })
   await untilReplayed(publisher)
   await publisher.end()
-  expect(fs.readdirSync(directory).sort()).toEqual(['archive', `${file}.rejected`])
+  expect(fs.readdirSync(directory).sort()).toEqual([
+    'archive',
+    expect.stringMatching(/\.rejected$/),
+  ])
   expect(fs.readFileSync(path.join(directory, 'archive', file), 'utf8')).toBe(content)
   const next = make()
   next.queue('k', { i: 100 })

@@ -17,8 +17,12 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
         held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages;
     let queued = accepted + counts.refused - no_topic;
     let came = queued + no_topic + counts.recovered + counts.carried;
-    let is_at =
-        in_memory + counts.disk.messages + counts.delivered + discarded_total + counts.rejected + counts.handed_over;
+    let is_at = in_memory
+        + counts.disk.messages
+        + counts.delivered
+        + discarded_total
+        + counts.rejected
+        + counts.handed_over;
 
     let mut discarded = Map::new();
     for reason in Reason::ALL {

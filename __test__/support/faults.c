@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include <pthread.h>
 
-enum { WRITE, SYNC, READ, OPEN, UNLINK, RENAME, TRUNCATE, KINDS };
+enum { WRITE, SYNC, READ, OPEN, UNLINK, RENAME, TRUNCATE, STAT, KINDS };
 
 struct fault {
   volatile int64_t error; // errno; 0: none
@@ -144,14 +144,57 @@ int open64(const char *path, int flags, ...) {
   return fails_path(OPEN, path) ? -1 : real(path, flags, mode);
 }
 
-int unlink(const char *path) {
-  REAL(unlink);
-  return fails_path(UNLINK, path) ? -1 : real(path);
+// The path of a name in an open directory.
+static int fails_name(int kind, int directory_fd, const char *name) {
+  if (!control || !name || !name[0]) return 0;
+  if (name[0] == '/' || directory_fd == AT_FDCWD) return fails_path(kind, name);
+  char link[64], path[PATH_MAX + NAME_MAX + 2];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", directory_fd);
+  int before = errno;
+  ssize_t length = readlink(link, path, PATH_MAX);
+  errno = before;
+  if (length <= 0) return 0;
+  snprintf(path + length, sizeof path - length, "/%s", name);
+  return fails_at(kind, path);
 }
 
-int rename(const char *from, const char *to) {
-  REAL(rename);
-  return fails_path(RENAME, to) ? -1 : real(from, to);
+int openat64(int directory_fd, const char *name, int flags, ...) {
+  REAL(openat64);
+  va_list rest;
+  va_start(rest, flags);
+  mode_t mode = va_arg(rest, mode_t);
+  va_end(rest);
+  return fails_name(OPEN, directory_fd, name) ? -1 : real(directory_fd, name, flags, mode);
+}
+
+int openat(int directory_fd, const char *name, int flags, ...) {
+  REAL(openat);
+  va_list rest;
+  va_start(rest, flags);
+  mode_t mode = va_arg(rest, mode_t);
+  va_end(rest);
+  return fails_name(OPEN, directory_fd, name) ? -1 : real(directory_fd, name, flags, mode);
+}
+
+int unlinkat(int directory_fd, const char *name, int flags) {
+  REAL(unlinkat);
+  return fails_name(UNLINK, directory_fd, name) ? -1 : real(directory_fd, name, flags);
+}
+
+int renameat(int from_fd, const char *from, int to_fd, const char *to) {
+  REAL(renameat);
+  return fails_name(RENAME, to_fd, to) ? -1 : real(from_fd, from, to_fd, to);
+}
+
+int fstatat64(int directory_fd, const char *name, struct stat64 *status, int flags) {
+  REAL(fstatat64);
+  return fails_name(STAT, directory_fd, name) ? -1 : real(directory_fd, name, status, flags);
+}
+
+int statx(int directory_fd, const char *restrict name, int flags, unsigned mask,
+          struct statx *restrict status) {
+  REAL(statx);
+  return fails_name(STAT, directory_fd, name) ? -1 : real(directory_fd, name, flags, mask, status);
 }
 
 // --- The wall clock. What waits until a time of it waits until the clock says so, also when it is

@@ -8,7 +8,7 @@ const path = require('node:path')
 const SOURCE = path.join(__dirname, 'faults.c')
 
 // The layout of `struct control` in faults.c: 64-bit numbers, then the text of a suffix.
-const KINDS = ['write', 'sync', 'read', 'open', 'unlink', 'rename', 'truncate']
+const KINDS = ['write', 'sync', 'read', 'open', 'unlink', 'rename', 'truncate', 'stat']
 const NUMBERS = 4 * 8
 const SUFFIX = 96
 const FAULT = NUMBERS + SUFFIX

@@ -75,6 +75,7 @@ pub fn progress(data: &[u8]) {
     let mut number = || numbers.next().unwrap_or(7);
     let progress = Progress {
         base: number(),
+        held: (0..number() % 3).map(|_| (number(), number())).collect(),
         fingerprint: number() as u32,
         fingerprint_length: number(),
         floors: (0..number() % 4)

@@ -37,7 +37,9 @@ impl Backlog {
             Ok((legacy, directory)) => {
                 for (folder, name) in legacy {
                     if let Err(error) = self.take_legacy(&directory, folder.as_deref(), &name) {
-                        let path = directory.path_of(folder.as_deref().unwrap_or("")).join(&name);
+                        let path = directory
+                            .path_of(folder.as_deref().unwrap_or(""))
+                            .join(&name);
                         warn!(path = %path.display(), %error, "a fallback file of an earlier version cannot be taken over");
                     }
                 }
@@ -185,7 +187,11 @@ impl Backlog {
         }
         let renamed = directory.rename(old, directory, new);
         if has_progress {
-            let obsolete = if renamed.is_ok() { &old_progress } else { &new_progress };
+            let obsolete = if renamed.is_ok() {
+                &old_progress
+            } else {
+                &new_progress
+            };
             directory.remove_if_there(obsolete)?;
         }
         match renamed {

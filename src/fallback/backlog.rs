@@ -108,7 +108,11 @@ impl Backlog {
 
     /// The oldest file, but for those that are being read, unless there is no other.
     pub fn oldest(&self, is_read: impl Fn(SegmentId) -> bool) -> Option<SegmentId> {
-        let all = || self.order.iter().filter(|id| self.segments.contains_key(id));
+        let all = || {
+            self.order
+                .iter()
+                .filter(|id| self.segments.contains_key(id))
+        };
         let idle = all().find(|id| !is_read(**id));
         idle.or_else(|| all().next()).copied()
     }

@@ -179,7 +179,10 @@ impl CurrentFile {
         let parent = self.path.parent().unwrap_or(Path::new("."));
         let remove = || Directory::open(parent)?.remove(&self.name);
         self.length == 0
-            && self.file.metadata().is_ok_and(|metadata| metadata.len() == 0)
+            && self
+                .file
+                .metadata()
+                .is_ok_and(|metadata| metadata.len() == 0)
             && remove().is_ok()
     }
 }

@@ -46,7 +46,10 @@ impl Heritage {
         let mut groups: Vec<(Uuid, Group)> = listing.groups.into_iter().collect();
         groups.retain(|(instance, _)| !self.refused.contains_key(instance));
         let looked = |instance: &Uuid| self.rivals.looked(*instance);
-        if groups.iter().any(|(instance, _)| looked(instance).is_some()) && groups.len() > MOST_LOOKS
+        if groups
+            .iter()
+            .any(|(instance, _)| looked(instance).is_some())
+            && groups.len() > MOST_LOOKS
         {
             groups.sort_by_key(|(instance, _)| looked(instance));
             let unknown = groups.partition_point(|(instance, _)| looked(instance).is_none());

@@ -134,7 +134,9 @@ impl Ledger {
     /// A held line that this version knows is settled.
     pub fn let_go(&mut self, offset: u64, next: u64) {
         let before = self.held.range(..=offset).next_back();
-        let Some((from, to)) = before.map(|(from, to)| (*from, *to)).filter(|(_, to)| offset < *to)
+        let Some((from, to)) = before
+            .map(|(from, to)| (*from, *to))
+            .filter(|(_, to)| offset < *to)
         else {
             return;
         };

@@ -67,9 +67,9 @@ impl Lines {
         self.skips = true;
     }
 
-    /// There is more to read.
-    pub fn extend_to(&mut self, end: u64) {
-        self.end = self.end.max(end);
+    /// Where to stop, for now.
+    pub fn stop_at(&mut self, end: u64) {
+        self.end = end;
     }
 
     /// Where the next line begins.

@@ -13,13 +13,24 @@ pub type SegmentId = (Uuid, u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// Messages.
-    Segment { owner: Uuid, id: SegmentId },
+    Segment {
+        owner: Uuid,
+        id: SegmentId,
+    },
     /// Of an instance that has files: `fallback-<uuid>.lock`.
-    Lock { instance: Uuid },
+    Lock {
+        instance: Uuid,
+    },
     /// Beside a segment: how far it was replayed.
-    Progress { owner: Uuid, id: SegmentId },
+    Progress {
+        owner: Uuid,
+        id: SegmentId,
+    },
     /// Beside a segment: what of it could not be replayed.
-    Rejected { owner: Uuid, id: SegmentId },
+    Rejected {
+        owner: Uuid,
+        id: SegmentId,
+    },
     /// A segment that is done, of which parts could not be read.
     Damaged,
     /// A file before it gets its name; left there by a process that died.

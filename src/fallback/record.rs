@@ -77,9 +77,7 @@ pub fn append(
 
 fn digits(bytes: &[u8]) -> [u8; CHECKSUM_DIGITS] {
     let checksum = crc32c::crc32c(bytes);
-    std::array::from_fn(|at| {
-        b"0123456789abcdef"[(checksum >> (28 - 4 * at)) as usize & 15]
-    })
+    std::array::from_fn(|at| b"0123456789abcdef"[(checksum >> (28 - 4 * at)) as usize & 15])
 }
 
 /// Appends `text` as a JSON string, escaped as V8's `JSON.stringify` does.
@@ -238,7 +236,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
 
 /// The text of a JSON string.
 fn text(json: &RawValue) -> Result<Cow<'_, str>, serde_json::Error> {
-    let inner = json.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let inner = json
+        .get()
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
     match inner {
         Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
         _ => Ok(Cow::Owned(serde_json::from_str(json.get())?)),
@@ -263,7 +264,11 @@ pub fn parse(line: &[u8]) -> Result<Message<'_>, Unreadable> {
     if !is_topic_name(&topic) {
         return Err(Unreadable::BadTopic);
     }
-    if let Some(name) = line.for_later {
+    // Without these it is no message in any version.
+    let is_whole = (line.key.is_some() && line.value.is_some()) || line.mesg_value.is_some();
+    if let Some(name) = line.for_later
+        && is_whole
+    {
         return Err(Unreadable::ForLater(name));
     }
     let (key, value) = match (line.mesg_value, line.value) {
@@ -372,7 +377,10 @@ mod tests {
             r#""colour":null"#,
         ] {
             let line = format!(r#"{{"topic":"t","key":1,"value":"YQ==",{member}}}"#);
-            assert!(parse(line.as_bytes()).unwrap_err().is_for_later(), "{member}");
+            assert!(
+                parse(line.as_bytes()).unwrap_err().is_for_later(),
+                "{member}"
+            );
         }
         let tombstone = br#"{"topic":"t","key":1,"value":null}"#;
         assert!(parse(tombstone).unwrap_err().is_for_later());

@@ -93,9 +93,8 @@ mod tests {
         }
         fs::write(top.path().join(name(1)), "").unwrap();
         let left = || {
-            let is_left = |sequence: &u32| {
-                top.path().join(names::rejected(&name(*sequence))).exists()
-            };
+            let is_left =
+                |sequence: &u32| top.path().join(names::rejected(&name(*sequence))).exists();
             (1..=4).filter(is_left).collect::<Vec<u32>>()
         };
         let limit = |max_bytes, max_age| RejectedLimit::new(RejectedConfig { max_bytes, max_age });

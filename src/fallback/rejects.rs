@@ -240,7 +240,10 @@ mod tests {
             .collect();
         assert_eq!(kept[0]["line"], "\0garbage\r");
         assert_eq!(kept[0]["reason"], "it is \"bad\"");
-        assert_eq!((&kept[0]["file"], &kept[0]["offset"]), (&"x.log".into(), &4.into()));
+        assert_eq!(
+            (&kept[0]["file"], &kept[0]["offset"]),
+            (&"x.log".into(), &4.into())
+        );
         assert_eq!(kept[1]["base64"], "/7+9");
         assert_eq!(kept[2]["line"], long);
         assert_eq!((&kept[3]["length"], kept[3].get("line")), (&4.into(), None));
@@ -248,7 +251,13 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
     }

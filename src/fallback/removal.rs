@@ -88,7 +88,13 @@ impl Backlog {
         }
         if self.config.archive {
             let folder = directory.make_below("archive", self.instance.modes().directory)?;
-            return directory.rename(name, &folder, name);
+            let original = names::segment(id.0, id);
+            let free = if folder.has(&original)? {
+                name
+            } else {
+                &original
+            };
+            return directory.rename(name, &folder, free);
         }
         directory.remove(name)
     }

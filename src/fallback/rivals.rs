@@ -104,9 +104,7 @@ impl Rivals {
             return Ok(None);
         }
         let statement = Statement::read(&file)?;
-        let is_of_here = statement
-            .as_ref()
-            .is_some_and(Statement::is_of_this_kernel);
+        let is_of_here = statement.as_ref().is_some_and(Statement::is_of_this_kernel);
         if is_locked && is_of_here {
             return Ok(Some((Some(file), true)));
         }

@@ -141,7 +141,8 @@ impl Segment {
     /// The lines from `offset` on, as far as they are counted.
     pub fn lines(&self, directory: &Directory, offset: u64) -> io::Result<Lines> {
         let file = directory.read(&self.name)?;
-        let mut lines = Lines::open(file, offset, self.counted, LONGEST_LINE)?;
+        let mut lines = Lines::open(file, offset, self.length, LONGEST_LINE)?;
+        lines.stop_at(self.counted);
         if self.is_damaged {
             lines.skip_what_is_lost();
         }

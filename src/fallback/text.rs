@@ -106,7 +106,13 @@ mod tests {
         for value in [&b"1"[..], b"22", b"333"] {
             text.push("t", &record, KeyEncoding::Json, b"7", value);
         }
-        assert_eq!(text.amount(), Amount { messages: 3, bytes: 9 });
+        assert_eq!(
+            text.amount(),
+            Amount {
+                messages: 3,
+                bytes: 9
+            }
+        );
         assert_eq!(text.pop(), Amount::of_one(4));
         let first = memchr::memchr(b'\n', text.bytes()).unwrap() + 1;
         assert_eq!(text.amount_of(first - 1), Amount::default());

@@ -177,7 +177,10 @@ impl Directory {
     }
 
     pub fn rename(&self, name: &str, to: &Directory, new: &str) -> io::Result<()> {
-        system::rename((&self.handle, &self.path, name), (&to.handle, &to.path, new))
+        system::rename(
+            (&self.handle, &self.path, name),
+            (&to.handle, &to.path, new),
+        )
     }
 
     pub fn remove(&self, name: &str) -> io::Result<()> {

@@ -76,15 +76,13 @@ pub fn append(_: &Handle, path: &Path, name: &str, _mode: u32) -> io::Result<Fil
     options.open(checked(path, name)?)
 }
 
-pub fn create(
-    _: &Handle,
-    path: &Path,
-    name: &str,
-    _mode: u32,
-    appends: bool,
-) -> io::Result<File> {
+pub fn create(_: &Handle, path: &Path, name: &str, _mode: u32, appends: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).append(appends).create_new(true);
+    options
+        .read(true)
+        .write(true)
+        .append(appends)
+        .create_new(true);
     options.open(path.join(name))
 }
 

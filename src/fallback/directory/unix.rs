@@ -89,7 +89,10 @@ pub fn status_of(metadata: &Metadata) -> Status {
 }
 
 fn time(seconds: i64, nanoseconds: i64) -> SystemTime {
-    let since = Duration::new(seconds.max(0) as u64, nanoseconds.clamp(0, 999_999_999) as u32);
+    let since = Duration::new(
+        seconds.max(0) as u64,
+        nanoseconds.clamp(0, 999_999_999) as u32,
+    );
     UNIX_EPOCH + since
 }
 
@@ -106,13 +109,7 @@ pub fn append(handle: &Handle, _: &Path, name: &str, mode: u32) -> io::Result<Fi
     file(handle, name, flags, mode)
 }
 
-pub fn create(
-    handle: &Handle,
-    _: &Path,
-    name: &str,
-    mode: u32,
-    appends: bool,
-) -> io::Result<File> {
+pub fn create(handle: &Handle, _: &Path, name: &str, mode: u32, appends: bool) -> io::Result<File> {
     let mut flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
     flags.set(OFlags::APPEND, appends);
     file(handle, name, flags, mode)

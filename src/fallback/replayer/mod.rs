@@ -32,12 +32,10 @@ pub struct Replayer {
 impl Replayer {
     pub fn start(parts: ReplayerParts, offers: Offers, log: tracing::Dispatch) -> io::Result<Self> {
         let (commands, receiver) = channel();
-        let thread = Builder::new()
-            .name("kafka-replay".into())
-            .spawn(move || {
-                let _log = tracing::dispatcher::set_default(&log);
-                run(Replay::new(parts), &receiver, &offers);
-            })?;
+        let thread = Builder::new().name("kafka-replay".into()).spawn(move || {
+            let _log = tracing::dispatcher::set_default(&log);
+            run(Replay::new(parts), &receiver, &offers);
+        })?;
         Ok(Replayer {
             commands,
             thread: Some(thread),

@@ -39,7 +39,10 @@ impl Replay {
         segment.copied = Some(Instant::now());
         let name = segment.name.clone();
         match self.copy_out(id) {
-            Ok(true) => info!(name, "what is left of a fallback file has a file of its own"),
+            Ok(true) => info!(
+                name,
+                "what is left of a fallback file has a file of its own"
+            ),
             Ok(false) => {}
             Err(error) => debug!(name, %error, "what is left of a fallback file stays there"),
         }
@@ -158,8 +161,12 @@ impl Replay {
         self.passes.remove(&id);
         self.reading.take_if(|(reading, _)| *reading == id);
         let (messages, why) = (segment.messages, Reason::FallbackFull.sentence());
-        error!(name, messages, "the oldest fallback file was discarded: {why}");
-        self.statistics.errors(format!("discarded: {why}"), messages);
+        error!(
+            name,
+            messages, "the oldest fallback file was discarded: {why}"
+        );
+        self.statistics
+            .errors(format!("discarded: {why}"), messages);
         let amount = Amount { messages, bytes: 0 };
         let to = Place::Discarded(Reason::FallbackFull);
         self.statistics.transfer(Place::Disk, to, amount);

@@ -127,11 +127,18 @@ impl Replay {
             Err(why) if why.is_for_later() => {
                 let is_new = !segment.ledger.is_held(offset);
                 if !segment.ledger.hold(offset, next) {
-                    warn!(name = segment.name, "a fallback file has too many lines that this version cannot publish; the rest of it waits for a version that can");
+                    warn!(
+                        name = segment.name,
+                        "a fallback file has too many lines that this version cannot publish; the rest of it waits for a version that can"
+                    );
                     return Next::Ended;
                 }
                 if is_new {
-                    warn!(name = segment.name, offset, "a line is held back until a version comes that can publish it: {why}");
+                    warn!(
+                        name = segment.name,
+                        offset,
+                        "a line is held back until a version comes that can publish it: {why}"
+                    );
                 }
                 segment.ledger.read_to(next);
                 return Next::GoOn;
@@ -224,7 +231,7 @@ impl Replay {
         match counted {
             Ok(_) => {
                 let to = self.backlog.segments.get(&id).map_or(0, |s| s.counted());
-                lines.extend_to(to);
+                lines.stop_at(to);
                 Next::GoOn
             }
             Err(error) if self.backlog.read_failed(id, &error) => {

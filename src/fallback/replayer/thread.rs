@@ -197,11 +197,13 @@ impl Replay {
     /// What is on its way, and what a crash would repeat besides.
     fn used(&self) -> (u64, u64) {
         let backlog = &self.backlog;
-        self.passes.iter().fold((0, 0), |(cost, unsaved), (id, pass)| {
-            let segment = backlog.segments.get(id);
-            let more = segment.map_or(0, |segment| segment.ledger.cost());
-            (cost + more, unsaved + pass.unsaved)
-        })
+        self.passes
+            .iter()
+            .fold((0, 0), |(cost, unsaved), (id, pass)| {
+                let segment = backlog.segments.get(id);
+                let more = segment.map_or(0, |segment| segment.ledger.cost());
+                (cost + more, unsaved + pass.unsaved)
+            })
     }
 
     fn read_on(&mut self, offers: &Offers) -> Duration {
@@ -339,7 +341,10 @@ impl Replay {
         }
         // Unless its file was lost meanwhile.
         let is_current = |pass: &Pass| pass.serial == serial;
-        self.passes.get(&found.0).is_some_and(is_current).then_some(found)
+        self.passes
+            .get(&found.0)
+            .is_some_and(is_current)
+            .then_some(found)
     }
 
     pub(super) fn came_back(&mut self, id: SegmentId, local: u64) {
@@ -408,8 +413,8 @@ impl Replay {
             if pass.unsaved == 0 {
                 continue;
             }
-            let is_due = pass.unsaved > self.share / SAVE_SHARE
-                || pass.last_save.elapsed() >= SAVE_INTERVAL;
+            let is_due =
+                pass.unsaved > self.share / SAVE_SHARE || pass.last_save.elapsed() >= SAVE_INTERVAL;
             if !is_due {
                 wait = wait.min(SAVE_INTERVAL);
                 continue;
@@ -486,7 +491,10 @@ impl Replay {
             ReplayState::Waiting
         };
         let is_due = self.meter.is_due(state);
-        let file = self.reading.as_ref().and_then(|(id, _)| self.backlog.name(*id));
+        let file = self
+            .reading
+            .as_ref()
+            .and_then(|(id, _)| self.backlog.name(*id));
         if !is_due && file == self.gauges.file.as_deref() {
             return;
         }

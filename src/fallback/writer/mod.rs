@@ -106,7 +106,11 @@ impl Writer {
     pub fn keep_refused(&self, batch: Batch, from: Place, reason: Reason, why: String) {
         let amount = batch.remaining();
         self.statistics.transfer(from, Place::Writer, amount);
-        if self.jobs.send(Job::KeepRefused(batch, reason, why)).is_err() {
+        if self
+            .jobs
+            .send(Job::KeepRefused(batch, reason, why))
+            .is_err()
+        {
             let lost = Place::Discarded(reason);
             self.statistics.transfer(Place::Writer, lost, amount);
         }

@@ -318,7 +318,9 @@ impl WriterThread {
         let path = file.path().display().to_string();
         let before = file.length();
         let appended = file.append(text);
-        let mut written = appended.as_ref().map_or_else(|e| e.written, |()| text.bytes().len());
+        let mut written = appended
+            .as_ref()
+            .map_or_else(|e| e.written, |()| text.bytes().len());
         let mut result = Ok(());
         let mut must_seal = false;
         if let Err(error) = &appended {
@@ -459,8 +461,12 @@ impl WriterThread {
             .keep(&self.instance, &mut batch, topics, encoding, why);
         match kept {
             Ok(()) => {
-                error!(messages = amount.messages, "messages are kept in a .rejected file: {why}");
-                self.statistics.errors(format!("refused: {why}"), amount.messages);
+                error!(
+                    messages = amount.messages,
+                    "messages are kept in a .rejected file: {why}"
+                );
+                self.statistics
+                    .errors(format!("refused: {why}"), amount.messages);
                 self.statistics
                     .transfer(Place::Writer, Place::Rejected, amount);
             }
