@@ -4,6 +4,7 @@
 // A file whose disk was in trouble is tried again after 10 s: the tests wait for that side by side.
 
 const fs = require('node:fs')
+const path = require('node:path')
 const { MockCluster } = require('../testing')
 const { Faults } = require('./support/faults')
 const { makeDirectory, endPublishers, fallbackFiles } = require('./support/publisher')
@@ -37,7 +38,7 @@ function leave(text) {
   clusters.push(kafka)
   kafka.createTopic('t', { partitions: 1 })
   const directory = makeDirectory()
-  leaveFile(directory, text)
+  const name = path.basename(leaveFile(directory, text))
   const faults = new Faults(directory)
 
   async function start(replay) {
@@ -79,6 +80,7 @@ function leave(text) {
 
   return {
     directory,
+    name,
     isThere,
     faults,
     start,
@@ -170,7 +172,9 @@ test.concurrent.each([
   'a file can not be removed (%s): its messages are not published again',
   async (kind, replay, error) => {
     const disk = leave(lines(0, 500))
-    disk.faults.fail(kind, error, { suffix: '.log' })
+    // Taking it over is a rename, too.
+    const suffix = replay ? `archive/${disk.name}` : '.log'
+    disk.faults.fail(kind, error, { suffix })
     const remote = await disk.start(replay)
     await disk.untilHit(kind)
     expect(await coreShare(remote)).toBeLessThan(0.5)

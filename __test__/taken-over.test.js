@@ -102,25 +102,30 @@ test('what is appended to a file after it was taken over is published, too', asy
 }, 120_000)
 
 test.each([
-  ['unlink', {}],
-  ['rename', { replay: { keep: 'archive' } }],
+  ['no unlink', {}, (faults) => faults.fail('unlink', 'EPERM', { suffix: '.log' })],
+  [
+    'no archive',
+    { replay: { keep: 'archive' } },
+    () => fs.writeFileSync(path.join(directory, 'archive'), 'in its place'),
+  ],
 ])(
   'a file that can not be removed (%s) is published once, whoever comes',
-  async (kind, fallback) => {
+  async (_name, fallback, spoil) => {
     leaveFile(directory, numberedLines(0, 500))
     for (let run = 0; run < 3; run++) {
       const faults = new Faults(directory)
-      const suffix = kind === 'rename' ? '-000001.log' : '.log'
+      spoil(faults)
       const remote = await startRemote(options({ fallback }), { env: faults.env })
       await remote.run(({ publisher }) => publisher.init())
-      if (kind === 'unlink') faults.fail(kind, 'EPERM', { suffix })
-      else await until(() => fallbackFiles(directory).some((file) => file.length > 0))
-      await until(async () => (await remote.statistics()).replay.messages === 0, WAIT)
-      await until(async () => (await remote.statistics()).state === 'publishing', WAIT)
-      if (run === 0) {
-        await until(async () => (await remote.statistics()).replay.replayedCnt === 500, WAIT)
-      }
-      expect(await remote.end()).toMatchObject({ unaccountedCnt: 0, discardedCnt: { total: 0 } })
+      await until(async () => {
+        const { replay, filePublisher } = await remote.statistics()
+        return replay.files === 1 && replay.messages === 0 && filePublisher.errorCnt > 0
+      }, WAIT)
+      expect(await remote.end()).toMatchObject({
+        recoveredCnt: run === 0 ? 500 : 0,
+        discardedCnt: { total: 0 },
+        unaccountedCnt: 0,
+      })
     }
     expect(await arrived()).toEqual(range(0, 500))
   },
@@ -152,6 +157,7 @@ describe('what is no plain file', () => {
     expect(await arrived()).toEqual(range(0, 5))
     expect(fs.readFileSync(target, 'utf8')).toBe('secret\n')
     expect(fs.lstatSync(path.join(directory, link)).isSymbolicLink()).toBe(true)
+    fs.rmSync(`${file}.rejected`, { force: true })
     expect(rejectsIn(directory).map(({ line }) => line)).toEqual(['garbage'])
     expect(publisher.getStatistics().unaccountedCnt).toBe(0)
   }, 120_000)
