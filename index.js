@@ -1,38 +1,110 @@
+// The class KafkaPublisher: a thin one, around a publisher of the addon. Parses on Node.js 8.
+
 const native = require('./load')
+const { split } = require('./lib/callbacks')
+const { stringify, toJSON, retryJSON, describe, kindOf } = require('./lib/text')
 
-// An `import { KafkaPublisher }` finds the name in the text of this line.
-exports.KafkaPublisher = native.KafkaPublisher
+const addon = native.publisher
 
-// JSON.stringify called from here is compiled code calling compiled code; called from the addon it
-// costs a fifth of a message more. And a function that has its publisher with it, kept as a property,
-// spares the addon the search for the publisher.
-const methods = native.KafkaPublisher.prototype
-const bindText = methods.bindText
-if (bindText) {
-  const queueValue = methods.queue
-  const stringify = JSON.stringify
-  const TEXT = Symbol('queueText')
-  delete methods.bindText
+// Properties of a publisher that nobody sees: the addon's function that takes a message, and the rest.
+const QUEUE = Symbol('queue')
+const PUBLISHER = Symbol('publisher')
 
-  const bind = (publisher) => {
-    const value = bindText.call(publisher)
-    // Where this fails, on a frozen publisher say, each message gets a function of its own.
-    Reflect.defineProperty(publisher, TEXT, { value })
-    return value
+// What `queueText` is told of a key and a text that are not simply a string and a message's JSON.
+const KEY_IS_JSON = 1
+const BAD_KEY = 2
+const BAD_VALUE = 3
+
+class KafkaPublisher {
+  constructor(options) {
+    const parts = split(options)
+    const handle = addon.start(parts.options, parts.callbacks)
+    const hide = (name, value) => Object.defineProperty(this, name, { value })
+    hide(QUEUE, addon.queueFunction(handle))
+    // The addon holds the callbacks weakly unless there are messages in memory: this keeps them.
+    hide(PUBLISHER, { handle, callbacks: parts.callbacks })
   }
 
-  methods.queue = function queue(key, message, topic) {
-    let text
-    if (typeof message === 'object' && message !== null) {
-      try {
-        text = stringify(message)
-      } catch (_) {
-        // A reference to itself, or no JSON: the addon knows what to do.
+  queue(key, message, topic) {
+    try {
+      const queueText = this[QUEUE]
+      let text
+      let error
+      // Called from here, JSON.stringify is compiled code calling compiled code; called from the
+      // addon it costs a fifth of a message more.
+      if (typeof message === 'object' && message !== null) {
+        try {
+          text = stringify(message)
+        } catch (thrown) {
+          error = { thrown }
+        }
       }
+      if (typeof text === 'string' && typeof key === 'string') {
+        const room = topic === undefined ? queueText(key, text) : queueText(key, text, topic)
+        // Null: the key needs to be escaped.
+        if (room !== null) return room === undefined
+      }
+      return queueOdd(queueText, key, message, topic, text, error)
+    } catch (error) {
+      // Called on something that is no publisher, most likely.
+      addon.lost(describe(error))
+      return false
     }
-    if (typeof text !== 'string') return queueValue.call(this, key, message, topic)
-    const queueText = this[TEXT] || bind(this)
-    if (topic === undefined) return queueText(key, text) === undefined
-    return queueText(key, text, topic) === undefined
+  }
+
+  init() {
+    return addon.init(handleOf(this, 'init'))
+  }
+
+  end() {
+    return addon.end(handleOf(this, 'end'))
+  }
+
+  drained() {
+    return addon.drained(handleOf(this, 'drained'))
+  }
+
+  queued() {
+    return addon.queued(handleOf(this, 'queued'))
+  }
+
+  getStatistics() {
+    return JSON.parse(addon.statistics(handleOf(this, 'getStatistics')))
+  }
+
+  resetStatistics() {
+    addon.resetStatistics(handleOf(this, 'resetStatistics'))
   }
 }
+
+/** The rest of `queue()`: keys that are no plain text, values that refer to themselves, and mistakes. */
+function queueOdd(queueText, key, message, topic, text, error) {
+  const encoded = encodeKey(key)
+  if (encoded.problem) return queueText(key, encoded.problem, topic, BAD_KEY) === undefined
+  const value = encodeValue(message, text, error)
+  if (value.problem) return queueText(encoded.text, value.problem, topic, BAD_VALUE) === undefined
+  const room = typeof key === 'string' ? queueText(key, value.text, topic) : null
+  if (room !== null) return room === undefined
+  return queueText(encoded.text, value.text, topic, KEY_IS_JSON) === undefined
+}
+
+function encodeKey(key) {
+  const takes =
+    typeof key === 'object' ? key !== null : typeof key === 'string' || typeof key === 'number'
+  return takes ? toJSON(key) : { problem: 'it is ' + kindOf(key) }
+}
+
+function encodeValue(message, text, error) {
+  if (typeof text === 'string') return { text }
+  if (error) return retryJSON(message, error.thrown)
+  if (typeof message === 'object' && message !== null) return { problem: 'it has no JSON text' }
+  return { problem: 'it is ' + kindOf(message) }
+}
+
+function handleOf(publisher, method) {
+  const found = publisher !== undefined && publisher !== null && publisher[PUBLISHER]
+  if (!found) throw new TypeError('KafkaPublisher.' + method + '() was called on another object')
+  return found.handle
+}
+
+exports.KafkaPublisher = KafkaPublisher

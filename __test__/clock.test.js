@@ -32,7 +32,8 @@ async function start(fallback) {
   const options = {
     connectionString: kafka.bootstrap,
     defaultTopic: topic,
-    retries: { attempts: 3, delay: { min: 100, max: 300 } },
+    // So long that a busy machine delivers in time what can be delivered.
+    retries: { attempts: 2, delay: { min: 1000, max: 1000 } },
     reconnectionDelay: { min: 100, max: 500 },
     retryOptions: { minTimeout: 200, maxTimeout: 500 },
     batch: { maxWait: 5 },
@@ -47,7 +48,7 @@ async function start(fallback) {
         last = await remote.statistics()
         return condition(last) && last
       },
-      { timeoutMs: 45_000, what: () => `${what}; ${JSON.stringify(last)}` }
+      { what: () => `${what}; ${JSON.stringify(last)}` }
     )
   const read = async () => {
     const messages = await readTopic(kafka.bootstrap, topic)
@@ -176,11 +177,10 @@ test('a clock that was a day ahead leaves nothing behind: later times are those 
   await untilState('fallingBack')
   await untilOnDisk(100)
   const queued = Date.now()
+  await until(() => Date.now() > queued + 1000)
   await kafka.restart()
-  const restarted = Date.now()
   await untilEmpty()
   const messages = await expectAll(publisher, sent + 100)
-  expect(restarted - queued).toBeGreaterThan(1000)
   for (const { i, timestamp } of messages) {
     if (i >= sent) expect(timestamp).toBeLessThanOrEqual(queued)
     expect(timestamp).toBeLessThan(Date.now())

@@ -1,13 +1,12 @@
 const { CompressionCodecs } = require('kafkajs')
 const { readTopic } = require('./support/consume')
-const { Kafka } = require('./support/kafka')
-const { endPublishers, makePublisher } = require('./support/publisher')
+const { PATIENT, endPublishers, makePublisher } = require('./support/publisher')
+const { sharedKafka } = require('./support/shared-kafka')
 
 let kafka
 beforeAll(async () => {
-  kafka = await Kafka.start()
+  kafka = await sharedKafka()
 })
-afterAll(() => kafka?.stop())
 afterEach(endPublishers)
 
 // The numbers in a batch's attributes.
@@ -43,6 +42,7 @@ test.each([
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,
     defaultTopic: topic,
+    ...PATIENT,
     codec,
   })
   const values = Array.from({ length: 1000 }, (_, i) => ({ i, text: 'compressible '.repeat(9) }))

@@ -8,7 +8,13 @@ const path = require('node:path')
 const vm = require('node:vm')
 const { Worker } = require('node:worker_threads')
 const { MockCluster } = require('../testing')
-const { makePublisher, makeDirectory, endPublishers, readFallback } = require('./support/publisher')
+const {
+  PATIENT,
+  makePublisher,
+  makeDirectory,
+  endPublishers,
+  readFallback,
+} = require('./support/publisher')
 
 const SOAK = process.env.KAFKA_PUBLISHER_SOAK === '1'
 const MESSAGES = SOAK ? 1_000_000 : 200_000
@@ -65,7 +71,11 @@ function expectNoLeak({ before, after }, growth = RSS_GROWTH) {
 
 test('several publishers in a process keep their options and messages apart', async () => {
   const others = Array.from({ length: 10 }, (_, id) =>
-    makePublisher({ connectionString: cluster.connectionString, defaultTopic: `topic-${id}` })
+    makePublisher({
+      connectionString: cluster.connectionString,
+      defaultTopic: `topic-${id}`,
+      ...PATIENT,
+    })
   )
   for (const [id, publisher] of others.entries()) {
     for (let i = 0; i <= id; i++) publisher.queue('key', { id, i })

@@ -4,15 +4,18 @@ const { makeOld } = require('./support/aging')
 const { Child, killChildren } = require('./support/children')
 const { kafkajsClient } = require('./support/client')
 const { readTopic } = require('./support/consume')
-const { Kafka } = require('./support/kafka')
 const { placesById, readLines, seededRandom } = require('./support/numbered')
 const { endPublishers, makeDirectory, makePublisher } = require('./support/publisher')
 const { TcpProxy } = require('./support/proxy')
+const { sharedKafka } = require('./support/shared-kafka')
 const { until } = require('./support/until')
 
 // The same seed makes the same choices; what it meets with depends on the machine, too.
 const SEED = Number(process.env.KILL_SEED ?? Date.now() % 1e6)
 const KILLS = 105
+// How often it has to meet with something, and how many kills that may take.
+const SHAPE = { lines: 3000, away: 20, partly: 5, severalFiles: 20, inFlight: 5 }
+const MOST_KILLS = 4 * KILLS
 const TOPIC = 'kills'
 // Nothing listens there.
 const NOWHERE = '127.0.0.1:1'
@@ -35,7 +38,7 @@ const OPTIONS = {
 /** What a process finds in its time, and what it queues. */
 const LIVES = {
   // It fills files.
-  away: { perTick: [100, 250], retries: { attempts: 1, delay: { min: 20, max: 20 } } },
+  away: { perTick: [10, 25], retries: { attempts: 1, delay: { min: 20, max: 20 } } },
   // It replays them, half of the time beside live messages, which leave it little room.
   there: { perTick: [-5, 5] },
   // First the one, then the other.
@@ -149,13 +152,19 @@ async function live(number, directory) {
   if (life === 'back') proxy.swallow()
   const child = new Child(`child ${number}`, optionsFor(life, directory), { perTick })
   // A few don't get as far as this.
-  if (random.between(1, 10) > 1) await child.until(() => true, 'a start')
+  const isEarly = random.between(1, 10) === 1
+  if (!isEarly) await child.until(() => true, 'a start')
   if (life === 'back') {
     await moment(directory, { afterMs: random.between(200, 500) })
     proxy.recover()
   }
-  // Or it is still looking for Kafka.
-  if (life !== 'away') await child.until(random.pick([hasBegun, hasReplayed, () => true]), 'work')
+  if (life !== 'away') {
+    // Or it is still looking for Kafka.
+    await child.until(random.pick([hasBegun, hasReplayed, () => true]), 'work')
+  } else if (!isEarly) {
+    const lines = random.between(0, 300)
+    await child.until(({ filePublisher }) => filePublisher.mesgCnt >= lines, `${lines} lines`)
+  }
   await moment(directory, {
     afterMs: random.between(0, random.pick([50, 400])),
     ending: random.pick(['.log', '.progress', '.lock', 'never']),
@@ -167,14 +176,15 @@ async function live(number, directory) {
 
 beforeAll(async () => {
   process.stderr.write(`kill.test.js: KILL_SEED=${SEED}\n`)
-  kafka = await Kafka.start()
+  kafka = await sharedKafka()
   proxy = await TcpProxy.start(kafka.bootstrap)
   await kafka.createTopic(TOPIC, { partitions: 3 })
   const admin = kafkajsClient(kafka.bootstrap).admin()
   await admin.connect()
   const directory = makeDirectory()
   observer = new Observer(directory)
-  for (let number = 0; number < KILLS; number++) {
+  // What is met with by a moment depends on the machine's speed.
+  for (let number = 0; number < KILLS || (number < MOST_KILLS && !isEnough()); number++) {
     const { child, life } = await live(number, directory)
     const ends = await admin.fetchTopicOffsets(TOPIC)
     kills.push({
@@ -193,20 +203,32 @@ beforeAll(async () => {
 
   last = makePublisher({ ...OPTIONS, connectionString: kafka.bootstrap, fallback: { directory } })
   await until(() => observer.look().files === 0, {
-    timeoutMs: 60_000,
     what: () => `no more files; ${JSON.stringify(last.getStatistics())}`,
   })
   await last.end()
   messages = await readTopic(kafka.bootstrap, TOPIC)
   // Fails on anything that nobody queued.
   places = placesById(messages)
-}, 240_000)
+}, 1_800_000)
 afterAll(async () => {
   await killChildren()
   await endPublishers()
   await proxy?.stop()
-  await kafka?.stop()
 })
+
+/** The kills at which the processes that were to be killed were at work in each way. */
+function shape() {
+  const count = (condition) => kills.filter(condition).length
+  return {
+    lines: observer.lines.size,
+    away: count(({ life, child }) => life === 'away' && child.statistics),
+    partly: count(({ partly }) => partly > 0),
+    severalFiles: count(({ files }) => files > 2),
+    inFlight: count(({ child }) => child.statistics?.replay.inFlightCnt > 0),
+  }
+}
+
+const isEnough = () => Object.entries(shape()).every(([name, number]) => number >= SHAPE[name])
 
 /** How many messages were in Kafka at each kill and yet were to be replayed. */
 const repeated = () =>
@@ -216,9 +238,8 @@ const repeated = () =>
     return left.filter(hasArrived).length
   })
 
-test('every message that was in a file at any of 105 kills is in the topic, with its time', () => {
+test('every message that was in a file at any of the kills is in the topic, with its time', () => {
   const { lines } = observer
-  expect(lines.size).toBeGreaterThan(20_000)
   expect([...lines.keys()].filter((id) => !places.has(id))).toEqual([])
   const withOtherTimes = [...lines].filter(([id, timestamp]) =>
     places.get(id).some((message) => message.timestamp !== timestamp)
@@ -228,7 +249,6 @@ test('every message that was in a file at any of 105 kills is in the topic, with
 
 test('every message that the statistics had as written was in a file', () => {
   const away = kills.filter(({ life, child }) => life === 'away' && child.statistics)
-  expect(away.length).toBeGreaterThan(20)
   const tooFew = away.filter(({ child, found }) => found < child.statistics.filePublisher.mesgCnt)
   expect(tooFew.map(({ child, found }) => [child.name, found])).toEqual([])
 })
@@ -260,21 +280,15 @@ test('the statistics account for everything', () => {
 })
 
 test('the kills came while files were written, sealed, replayed and deleted', () => {
-  const repeats = repeated()
-  const shape = {
-    lines: observer.lines.size,
+  const found = {
+    ...shape(),
+    kills: kills.length,
     duplicates: messages.length - places.size,
-    mostRepeated: Math.max(...repeats),
+    mostRepeated: Math.max(...repeated()),
     bound: MOST_REPEATED,
-    repeats: repeats.filter((number) => number > 0).length,
     torn: observer.torn.length,
-    partly: kills.filter(({ partly }) => partly > 0).length,
-    severalFiles: kills.filter(({ files }) => files > 2).length,
-    inFlight: kills.filter(({ child }) => child.statistics?.replay.inFlightCnt > 0).length,
     noFiles: kills.filter(({ files }) => files === 0).length,
   }
-  process.stderr.write(`kill.test.js: ${JSON.stringify(shape)}\n`)
-  expect(shape.partly).toBeGreaterThanOrEqual(5)
-  expect(shape.repeats).toBeGreaterThanOrEqual(3)
-  expect(shape.severalFiles).toBeGreaterThanOrEqual(20)
+  process.stderr.write(`kill.test.js: ${JSON.stringify(found)}\n`)
+  expect(isEnough()).toBe(true)
 })

@@ -167,8 +167,8 @@ test('one whose file is gone is removed', async () => {
 test('a replay that is ended in its midst is gone on with by the next publisher', async () => {
   const content = numberedLines(0, 1000)
   const file = leaveFile(directory, content)
-  const first = make({ replay: { maxMessagesPerSecond: 500 } })
-  await until(() => first.getStatistics().replay.replayedCnt >= 200)
+  const first = make({ replay: { maxMessagesPerSecond: 100 } })
+  await until(() => first.getStatistics().replay.replayedCnt >= 100)
   await first.end()
   const { replay, sentCnt, fallback, unaccountedCnt } = first.getStatistics()
   expect([sentCnt, fallback.messages]).toEqual([replay.replayedCnt, 1000 - replay.replayedCnt])

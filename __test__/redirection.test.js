@@ -1,7 +1,13 @@
 const { readTopic } = require('./support/consume')
-const { Kafka } = require('./support/kafka')
 const { TcpProxy } = require('./support/proxy')
-const { endPublishers, makePublisher, readFallback, untilSettled } = require('./support/publisher')
+const {
+  PATIENT,
+  endPublishers,
+  makePublisher,
+  readFallback,
+  untilSettled,
+} = require('./support/publisher')
+const { sharedKafka } = require('./support/shared-kafka')
 
 const SEED = 'seed.invalid:9092'
 
@@ -9,7 +15,7 @@ let kafka
 let toSeed
 let toLearned
 beforeAll(async () => {
-  kafka = await Kafka.start()
+  kafka = await sharedKafka()
 })
 beforeEach(async () => {
   toSeed = await TcpProxy.start(kafka.bootstrap)
@@ -19,14 +25,18 @@ afterEach(async () => {
   await endPublishers()
   await Promise.all([toSeed.stop(), toLearned.stop()])
 })
-afterAll(() => kafka?.stop())
 
 /** By the broker's address, given or announced: where to go instead. */
 const detours = () => ({ [SEED]: toSeed.address, [kafka.bootstrap]: toLearned.address })
 
 async function publish(topic, options) {
   await kafka.createTopic(topic)
-  const publisher = makePublisher({ connectionString: SEED, defaultTopic: topic, ...options })
+  const publisher = makePublisher({
+    connectionString: SEED,
+    defaultTopic: topic,
+    ...PATIENT,
+    ...options,
+  })
   for (let i = 0; i < 100; i++) publisher.queue('key', { i })
   await publisher.end()
   const arrived = await readTopic(kafka.bootstrap, topic)
@@ -57,6 +67,7 @@ test('addresses that a map does not have stay as they are', async () => {
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,
     defaultTopic: 'unmapped',
+    ...PATIENT,
     brokerRedirection: { [SEED]: toSeed.address },
   })
   publisher.queue('key', {})
@@ -74,11 +85,12 @@ test.each([
   ],
   ['returns nothing', () => undefined],
 ])('a function that %s leaves the address as it is', async (name, brokerRedirection) => {
-  const topic = name.replace(' ', '-')
+  const topic = `redirection-${name.replace(' ', '-')}`
   await kafka.createTopic(topic)
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,
     defaultTopic: topic,
+    ...PATIENT,
     brokerRedirection,
   })
   publisher.queue('key', {})
@@ -91,6 +103,7 @@ test.each([true, false])('brokerRedirection %p does nothing', async (brokerRedir
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,
     defaultTopic: `redirection-${brokerRedirection}`,
+    ...PATIENT,
     brokerRedirection,
   })
   publisher.queue('key', {})

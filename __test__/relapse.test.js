@@ -6,6 +6,7 @@ const { ConfigResourceTypes } = require('kafkajs')
 const { MockCluster } = require('../testing')
 const { withAdmin } = require('./support/client')
 const { readTopic, topicEnd } = require('./support/consume')
+const { startClock } = require('./support/delays')
 const { Kafka } = require('./support/kafka')
 const { missingFrom, unordered } = require('./support/load')
 const { TcpProxy } = require('./support/proxy')
@@ -67,7 +68,7 @@ test('Kafka goes away ten times in a row in mid-replay: nothing is lost, and it 
     const statistics = () => publisher.getStatistics()
     for (let time = 0; time < TIMES; time++) {
       const { replayedCnt } = statistics().replay
-      await until(() => statistics().replay.replayedCnt >= replayedCnt + 500, { timeoutMs: 20_000 })
+      await until(() => statistics().replay.replayedCnt >= replayedCnt + 500)
       if (time % 2) proxy.cut()
       else proxy.swallow()
       await untilState(publisher, 'fallingBack')
@@ -109,12 +110,12 @@ test('Kafka goes away ten times in a row in mid-replay: nothing is lost, and it 
     await endPublishers()
     await proxy.stop()
   }
-}, 120_000)
+})
 
 test('the broker is killed in mid-replay, and started again', async () => {
   await kafka.createTopic('killed')
   leaveFile(directory, numberedLines(0, 3000, { topic: 'killed' }))
-  const publisher = make('killed', 2000)
+  const publisher = make('killed', 1000)
   const samples = sampleStatistics(publisher)
   await until(() => publisher.getStatistics().replay.replayedCnt >= 500)
   await kafka.kill()
@@ -146,13 +147,12 @@ test('a topic deleted in mid-replay: the others go on, its messages wait until i
   await kafka.createTopic('doomed')
   await kafka.createTopic('fine')
   leaveAlternating(['fine', 'doomed'], COUNT)
-  const publisher = make('fine', 1500)
+  const publisher = make('fine', 500)
   const samples = sampleStatistics(publisher)
   const statistics = () => publisher.getStatistics()
-  await until(() => statistics().replay.replayedCnt >= 500)
+  await until(() => statistics().replay.replayedCnt >= 200)
   await kafka.deleteTopic('doomed')
   await until(async () => (await topicEnd(kafka.bootstrap, 'fine')) >= COUNT / 2, {
-    timeoutMs: 30_000,
     what: () => `all messages of the other topic; ${JSON.stringify(statistics())}`,
   })
   publisher.queue('live', { i: COUNT })
@@ -166,7 +166,7 @@ test('a topic deleted in mid-replay: the others go on, its messages wait until i
   expect(fine).toEqual([...Array.from({ length: COUNT / 2 }, (_, i) => 2 * i), COUNT])
 
   await kafka.createTopic('doomed')
-  await untilReplayed(publisher, 45_000)
+  await untilReplayed(publisher)
   const doomed = numbersOf(await readTopic(kafka.bootstrap, 'doomed'))
   expect(doomed).toHaveLength(fallback.messages)
   expect(doomed).toEqual(
@@ -182,7 +182,7 @@ test('a topic deleted in mid-replay: the others go on, its messages wait until i
     unaccountedCnt: 0,
   })
   expect(fs.readdirSync(directory)).toEqual([])
-}, 90_000)
+})
 
 test('messages refused as too large in mid-replay are kept apart; all others arrive', async () => {
   const COUNT = 900
@@ -201,10 +201,10 @@ test('messages refused as too large in mid-replay are kept apart; all others arr
     }
     files.push(leaveFile(directory, text, { instance: INSTANCE, sequence }))
   }
-  const publisher = make('roomy', 600)
+  const publisher = make('roomy', 150)
   const samples = sampleStatistics(publisher)
   const statistics = () => publisher.getStatistics()
-  await until(() => statistics().replay.replayedCnt >= 100)
+  await until(() => statistics().replay.replayedCnt >= 50)
   const resource = {
     type: ConfigResourceTypes.TOPIC,
     name: 'shrunk',
@@ -221,7 +221,7 @@ test('messages refused as too large in mid-replay are kept apart; all others arr
   expect(roomy).toEqual(Array.from({ length: COUNT / 2 }, (_, i) => 2 * i + 1))
   const shrunk = numbersOf(await readTopic(kafka.bootstrap, 'shrunk'))
   const refused = [...large.keys()].filter((i) => !shrunk.includes(i))
-  expect(refused.length).toBeGreaterThan(COUNT / 6 / 2)
+  expect(refused.length).toBeGreaterThan(20)
   expect(missingFrom(COUNT, roomy, shrunk)).toEqual(refused)
   expect(shrunk).toHaveLength(new Set(shrunk).size)
   const kept = rejectedBytes(directory).toString()
@@ -243,18 +243,17 @@ test('messages that wait for Kafka longer than the retry window are not overtake
   try {
     cluster.createTopic('patient', { partitions: 1 })
     // As a broker that has just started: it is there, and takes nothing yet.
-    cluster.failRequests('InitProducerId', Array(6).fill('COORDINATOR_LOAD_IN_PROGRESS'))
+    cluster.failRequests('InitProducerId', Array(1000).fill('COORDINATOR_LOAD_IN_PROGRESS'))
     leaveFile(directory, numberedLines(0, COUNT, { topic: 'patient' }))
     const publisher = make('patient', 2000, { connectionString: cluster.connectionString })
+    const statistics = () => publisher.getStatistics()
+    await until(() => statistics().replay.inFlightCnt > 0)
+    // The window is 1.5 s, and messages that are over it are looked for each second.
     const begin = performance.now()
-    let first
-    await until(() => {
-      const { replayedCnt } = publisher.getStatistics().replay
-      if (replayedCnt > 0) first ??= performance.now() - begin
-      return replayedCnt === COUNT
-    })
-    // The window is 500 ms, and messages that are over it are looked for each second.
-    expect(first).toBeGreaterThan(1500)
+    await until(() => performance.now() - begin > 2600)
+    expect(statistics().replay.replayedCnt).toBe(0)
+    cluster.clearFailures('InitProducerId')
+    await until(() => statistics().replay.replayedCnt === COUNT)
     const numbers = numbersOf(await cluster.readTopic('patient'))
     expect(numbers).toEqual(Array.from({ length: COUNT }, (_, i) => i))
     expect(publisher.getStatistics()).toMatchObject({ stateChangeCnt: 2, unaccountedCnt: 0 })
@@ -278,15 +277,16 @@ test('a topic without a leader in mid-replay: the others go on, its messages fol
     const samples = sampleStatistics(publisher)
     await until(() => publisher.getStatistics().replay.replayedCnt >= 500)
     cluster.setPartitionLeader('leaderless', 0, null)
-    await until(async () => (await cluster.topicEnd('led')) === COUNT / 2, { timeoutMs: 30_000 })
+    await until(async () => (await cluster.topicEnd('led')) === COUNT / 2)
     expect(publisher.getStatistics().state).toBe('publishing')
     expect(publisher.getStatistics().fallback.messages).toBeGreaterThan(100)
     await until(() => publisher.getStatistics().replay.state === 'waiting')
     cluster.setPartitionLeader('leaderless', 0, 1)
-    const begin = performance.now()
+    const clock = startClock()
     await untilReplayed(publisher)
+    clock.stop()
     // Its 1000 messages, and the wait for its trial: 0.3 s at most, and 0.5 s for one that fails.
-    expect(performance.now() - begin).toBeLessThan(3500)
+    expect(clock.now()).toBeLessThan(3500)
     const led = numbersOf(await cluster.readTopic('led'))
     expect(led).toEqual(Array.from({ length: COUNT / 2 }, (_, i) => 2 * i))
     const leaderless = firsts(numbersOf(await cluster.readTopic('leaderless')))

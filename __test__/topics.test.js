@@ -6,7 +6,6 @@ const {
 } = require('kafkajs')
 const { withAdmin } = require('./support/client')
 const { readTopic } = require('./support/consume')
-const { Kafka } = require('./support/kafka')
 const {
   missingFrom,
   numbersInFile,
@@ -16,24 +15,16 @@ const {
 } = require('./support/load')
 const { endPublishers, makePublisher, readFallback, untilState } = require('./support/publisher')
 const { untilReplayed } = require('./support/replay')
+const { sharedKafka } = require('./support/shared-kafka')
 const { until } = require('./support/until')
 
 const CLIENT = 'User:CN=kafka-publisher test client'
 
 let kafka
 beforeAll(async () => {
-  kafka = await Kafka.start({
-    tls: true,
-    properties: {
-      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
-      'super.users': 'User:ANONYMOUS',
-      // Topics without rules are open to all, so that a test can close one.
-      'allow.everyone.if.no.acl.found': true,
-    },
-  })
+  kafka = await sharedKafka()
   await kafka.createTopic('well', { partitions: 3 })
 })
-afterAll(() => kafka?.stop())
 afterEach(endPublishers)
 
 /** Over TLS it has a name that access rules apply to. */
@@ -42,7 +33,8 @@ function makeNamedPublisher(options) {
     connectionString: kafka.tlsBootstrap,
     ssl: { cert: kafka.certificates.clientCert, key: kafka.certificates.clientKey },
     defaultTopic: 'well',
-    retries: { attempts: 4, delay: { min: 100, max: 400 } },
+    // So long that a busy machine delivers in time what can be delivered.
+    retries: { attempts: 4, delay: { min: 1000, max: 1000 } },
     retryOptions: { minTimeout: 100, maxTimeout: 200 },
     ...options,
   })
@@ -99,7 +91,6 @@ describe.each([
       await mend()
       const warnings = () => publisher.lines.filter(({ text }) => /takes (no )?messages/.test(text))
       await until(() => warnings().some(({ text }) => text.includes('takes messages again')), {
-        timeoutMs: 20_000,
         what: () => `topic ${topic} to take messages again; ${JSON.stringify(statistics())}`,
       })
       expect(warnings().map(({ level }) => level)).toEqual(['WARN', 'INFO'])

@@ -1,4 +1,4 @@
-// Fuzzes what reads fallback files, for a bounded time each. Without a nightly Rust, which libFuzzer's
+// Fuzzes what reads fallback files, for a bounded time. Without a nightly Rust, which libFuzzer's
 // instrumentation needs, the corpus is run as ordinary tests.
 
 import { execFile } from 'node:child_process'
@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { root, run, runMain } from './command.mjs'
 
-const SECONDS = 15
 const TARGET = path.join(root, 'target', 'fuzz')
 // Installed here when the machine has none.
 const TOOLS = path.join(root, 'target', 'tools')
@@ -19,7 +18,8 @@ const works = (command, ...args) =>
     () => false
   )
 
-export async function fuzz() {
+/** `seconds`: for all targets together. */
+export async function fuzz(seconds = 20) {
   const why = await missing()
   if (why) {
     console.log(`${why}: the fuzzers' corpus is run as ordinary tests, and nothing is fuzzed.`)
@@ -29,12 +29,17 @@ export async function fuzz() {
   }
   const env = { PATH: `${path.join(TOOLS, 'bin')}${path.delimiter}${process.env.PATH}` }
   const cargoFuzz = (...args) => run('cargo', ['+nightly', 'fuzz', ...args], { env })
-  for (const target of await targets()) {
+  const all = await targets()
+  for (const target of all) {
     // What is found goes to the first folder; the committed one stays as it is.
     const found = path.join(TARGET, 'corpus', target)
     await mkdir(found, { recursive: true })
     const corpus = [found, path.join('fuzz', 'corpus', target)]
-    const limits = [`-max_total_time=${SECONDS}`, '-timeout=10', '-rss_limit_mb=1024']
+    const limits = [
+      `-max_total_time=${Math.ceil(seconds / all.length)}`,
+      '-timeout=10',
+      '-rss_limit_mb=1024',
+    ]
     const quiet = ['-verbosity=0', '-print_final_stats=1', '-reload=0']
     await cargoFuzz('run', '--target-dir', TARGET, target, ...corpus, '--', ...limits, ...quiet)
   }
@@ -61,4 +66,4 @@ async function missing() {
   return installed ? null : 'cargo-fuzz could not be installed'
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await runMain(fuzz)
+if (process.argv[1] === fileURLToPath(import.meta.url)) await runMain(() => fuzz())

@@ -229,8 +229,8 @@ async function checkTypes({ tarball, folder }) {
   await run('node', [nodeModule('publint/src/cli.js'), 'run', tarball, '--strict'])
 }
 
-/** For `npm test`: with the local build, which is not the one that ships, in its place. */
-export async function testLocalPackage() {
+/** With the local build, which is not the one that ships, in its place. */
+async function testLocalPackage() {
   const platform = require('../__test__/support/platform.js')
   const addon = path.join(root, `kafka-publisher.${platform}.node`)
   await testPackage({ platform, addon, onlyNpm: true })
@@ -239,6 +239,8 @@ export async function testLocalPackage() {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await runMain(async () => {
     await setUp()
-    await testPackage({ platform: await buildRelease() })
+    // For `npm test`.
+    if (process.argv.includes('--local')) await testLocalPackage()
+    else await testPackage({ platform: await buildRelease() })
   })
 }

@@ -56,7 +56,7 @@ async function build(target) {
   // Apart from other builds, whose C libraries are linked to the system's.
   const folder = path.join(root, 'target', linux ? 'zig' : 'release-build')
   const env = { CARGO_TARGET_DIR: folder, CARGO_BUILD_TARGET: target }
-  const options = ['--locked', '--release', '--lib', '--target']
+  const options = ['--locked', '--profile', 'ship', '--lib', '--target']
   if (linux) {
     const bin = await installZig()
     env.PATH = `${bin}${path.delimiter}${process.env.PATH}`
@@ -67,7 +67,7 @@ async function build(target) {
   } else {
     await run('cargo', ['build', ...options, target], { env })
   }
-  const output = path.join(folder, target, 'release')
+  const output = path.join(folder, target, 'ship')
   const file = (await readdir(output)).find((name) =>
     /^(lib)?kafka_publisher\.(so|dylib|dll)$/.test(name)
   )

@@ -1,5 +1,5 @@
 // `npm run test:runtimes`: the conformance script on every runtime that the package is for, and the
-// refusal on those that it is not for. Prints the matrix.
+// refusal on those that it is not for. Prints the matrix. `--ends`: see below.
 
 import { execFile } from 'node:child_process'
 import { createRequire } from 'node:module'
@@ -77,7 +77,7 @@ function start(command, args, env) {
   return new Promise((resolve) => {
     const options = {
       cwd: root,
-      timeout: 180_000,
+      timeout: 900_000,
       maxBuffer: 1 << 26,
       env: { ...process.env, ...env },
     }
@@ -90,6 +90,6 @@ function start(command, args, env) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await runMain(async () => {
     await setUp()
-    await testRuntimes()
+    await testRuntimes({ ends: process.argv.includes('--ends') })
   })
 }

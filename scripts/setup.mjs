@@ -1,5 +1,5 @@
 // Makes a fresh clone ready: npm dependencies, then the addon. Does nothing that is already done.
-// Run by itself (`npm run build`) it also renews index.d.ts.
+// Run by itself (`npm run dev`) it also renews index.d.ts.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -22,11 +22,11 @@ const OUTPUT = at('target', 'addon')
 export const generatedTypes = path.join(OUTPUT, 'index.d.ts')
 export const committedTypes = at('index.d.ts')
 
-/** All that the demo and the examples need. */
-export async function setUp() {
+/** All that the demo and the examples need. `profile`: of Cargo.toml's. */
+export async function setUp({ profile } = {}) {
   await checkTools()
   await installDependencies()
-  await buildAddon()
+  await buildAddon({ profile })
 }
 
 /** `npm ci`, if node_modules is absent or made from another package-lock.json. */
@@ -42,8 +42,8 @@ export async function installDependencies() {
  * The addon for this machine, as kafka-publisher.<platform>.node in the top folder. The tool is
  * not even started when neither what it reads nor what it made has changed.
  */
-export async function buildAddon() {
-  const inputs = await hashInputs()
+export async function buildAddon({ profile = 'release' } = {}) {
+  const inputs = await hashInputs(profile)
   const stamp = JSON.parse((await readText(BUILD_STAMP)) ?? 'null')
   if (stamp?.inputs === inputs && existsSync(generatedTypes)) {
     const addon = await readFile(at(stamp.file)).catch(() => null)
@@ -56,7 +56,7 @@ export async function buildAddon() {
   await rm(OUTPUT, { recursive: true, force: true })
   await mkdir(OUTPUT, { recursive: true })
   const cli = nodeModule('@napi-rs/cli/dist/cli.js')
-  const options = ['--platform', '--release', '--no-js', '--output-dir', OUTPUT]
+  const options = ['--platform', '--profile', profile, '--no-js', '--output-dir', OUTPUT]
   await run('node', [cli, 'build', ...options], { env: await cargoEnv() })
 
   const file = (await readdir(OUTPUT)).find((name) => name.endsWith('.node'))
@@ -77,14 +77,14 @@ export async function cargoEnv() {
   return { CARGO_BUILD_TARGET: process.env.CARGO_BUILD_TARGET ?? host }
 }
 
-async function hashInputs() {
+async function hashInputs(profile) {
   const inputs = createHash('sha256')
   for (const source of SOURCES) {
     for (const file of await filesIn(source))
       inputs.update(`${file}\0`).update(await readFile(at(file)))
   }
   const { version, napi } = await readPackage()
-  inputs.update(JSON.stringify([version, napi, await rustcVersion(), await cargoEnv()]))
+  inputs.update(JSON.stringify([profile, version, napi, await rustcVersion(), await cargoEnv()]))
   return inputs.digest('hex')
 }
 

@@ -1,11 +1,15 @@
 // `npm run test:soak`: the tests that look for leaks, for long: a million messages, 10,000 publishers,
-// 3,200 worker threads.
+// 3,200 worker threads; and ten minutes of fuzzing.
 
 import { nodeModule, run, runMain } from './command.mjs'
+import { fuzz } from './fuzz.mjs'
 import { setUp } from './setup.mjs'
+
+const FUZZING = 600
 
 await runMain(async () => {
   await setUp()
   const env = { KAFKA_PUBLISHER_SOAK: '1' }
   await run('node', [nodeModule('jest/bin/jest.js'), 'contexts'], { env })
+  await fuzz(FUZZING)
 })

@@ -1,108 +1,56 @@
-// `npm test`: every check there is, cheapest first, stopping at the first that fails. Arguments go
-// to jest: `npm test -- outage -t 'hung broker'`.
+// `npm test`: every check there is, cheapest first, stopping at the first that fails. With arguments,
+// which go to jest, it runs those test files only, and does only what they need:
+// `npm test -- outage -t 'hung broker'`.
 
-import { existsSync } from 'node:fs'
-import { readdir, readFile, rm } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { readdir } from 'node:fs/promises'
 import path from 'node:path'
-import { nodeModule, root, run, runMain, StepFailed } from './command.mjs'
-import { fuzz } from './fuzz.mjs'
-import { testLocalPackage } from './package.mjs'
-import { testRuntimes } from './runtimes.mjs'
-import {
-  buildAddon,
-  cargoEnv,
-  committedTypes,
-  generatedTypes,
-  installDependencies,
-} from './setup.mjs'
+import { root, run, runMain } from './command.mjs'
+import { fetchKafka, needsKafka, runJest, testFiles } from './jest.mjs'
+import { cargo, checkFormat, checkRust, checkTypes } from './lint.mjs'
+import { buildAddon, installDependencies } from './setup.mjs'
+import { sideBySide, step } from './steps.mjs'
 import { checkTools } from './tools.mjs'
 
-const JEST_RESULT = path.join(root, 'target', 'jest.json')
-
-async function main() {
-  await step('tools', () => checkTools({ tests: true }))
+async function testAll() {
+  await step('tools', () => checkTools({ lint: true, kafka: true }))
   await step('npm dependencies', installDependencies)
-  const env = await cargoEnv()
-  const cargo = (...args) => run('cargo', args, { env })
-  await step('rustfmt', () => cargo('fmt', '--check'))
-  // `biome ci` colours every letter even when no terminal reads them.
-  const colors = process.stdout.isTTY ? [] : ['--colors=off']
-  const biome = [nodeModule('@biomejs/biome/bin/biome'), 'ci', '--error-on-warnings', ...colors]
-  await step('biome', () => run('node', [...biome, '.']))
-  // The release profile throughout: what cargo then builds of librdkafka and OpenSSL is shared.
-  await step('clippy', () =>
-    cargo('clippy', '--locked', '--release', '--all-targets', '--', '-D', 'warnings')
-  )
-  await step('Rust unit tests', () => cargo('test', '--locked', '--release'))
-  await step('fuzzing', fuzz)
+  await checkFormat()
+  await checkRust()
   await step('build', buildAddon)
-  await step('index.d.ts', checkTypesAreCommitted)
+  await checkTypes()
+  await step('Rust unit tests', () => cargo('test', '--locked', '--release'))
   await step('speed', () => run('node', ['bench/guard.mjs']))
   await step('Kafka for the tests', fetchKafka)
-  await step('jest', runJest)
-  await step('runtimes', () => testRuntimes({ ends: true }))
-  await step('package', testLocalPackage)
-  for (const example of await find('examples', /\.[cm]?js$/)) {
-    await step(example, () => run('node', [example]))
-  }
-  if ((await find('__test__/types', /\.ts$/)).length > 0) {
-    await step('types', () =>
-      run('node', [nodeModule('typescript/bin/tsc'), '-p', '__test__/types'])
-    )
-  }
-}
-
-async function step(name, work) {
-  console.log(`\n=== ${name}`)
-  const begin = performance.now()
-  let outcome = 'FAILED after'
-  try {
-    await work()
-    outcome = 'ok in'
-  } finally {
-    console.log(`--- ${name}: ${outcome} ${((performance.now() - begin) / 1000).toFixed(1)} s`)
-  }
-}
-
-async function checkTypesAreCommitted() {
-  const [committed, generated] = await Promise.all([
-    readFile(committedTypes, 'utf8').catch(() => null),
-    readFile(generatedTypes, 'utf8'),
+  // Most of jest's time is waiting.
+  await sideBySide('jest', runJest, [
+    { name: 'fuzzing', command: 'node', args: ['scripts/fuzz.mjs'] },
+    { name: 'runtimes', command: 'node', args: ['scripts/runtimes.mjs', '--ends'] },
+    { name: 'package', command: 'node', args: ['scripts/package.mjs', '--local'] },
+    ...(await examples()),
   ])
-  if (committed !== generated) {
-    throw new StepFailed(
-      'index.d.ts is not what the build generates: run `npm run build` and commit index.d.ts'
-    )
+}
+
+async function testSome(args) {
+  await checkTools()
+  await installDependencies()
+  const files = await testFiles(args)
+  if ((await Promise.all(files.map(needsKafka))).includes(true)) {
+    await checkTools({ kafka: true })
+    await fetchKafka()
   }
+  await buildAddon()
+  await runJest(args)
 }
 
-// Here and not in the first test that needs it, whose time limit it would eat up.
-async function fetchKafka() {
-  const require = createRequire(import.meta.url)
-  await require('../__test__/support/kafka-install.js').installKafka()
+async function examples() {
+  const names = await readdir(path.join(root, 'examples'))
+  const files = names.filter((name) => /\.[cm]?js$/.test(name)).sort()
+  return files.map((file) => ({
+    name: `examples/${file}`,
+    command: 'node',
+    args: [`examples/${file}`],
+  }))
 }
 
-async function runJest() {
-  await rm(JEST_RESULT, { force: true })
-  const options = ['--json', `--outputFile=${JEST_RESULT}`, ...process.argv.slice(2)]
-  await run('node', [nodeModule('jest/bin/jest.js'), ...options])
-}
-
-async function find(folder, name) {
-  const names = await readdir(path.join(root, folder)).catch(() => [])
-  return names
-    .filter((file) => name.test(file))
-    .sort()
-    .map((file) => `${folder}/${file}`)
-}
-
-async function printCount() {
-  if (!existsSync(JEST_RESULT)) return
-  const result = JSON.parse(await readFile(JEST_RESULT, 'utf8'))
-  console.log(`\n${result.numPassedTests} passed, ${result.numFailedTests} failed`)
-}
-
-await rm(JEST_RESULT, { force: true })
-await runMain(main)
-await printCount()
+const args = process.argv.slice(2)
+await runMain(() => (args.length > 0 ? testSome(args) : testAll()))

@@ -41,9 +41,12 @@ const BUILD_TOOLS = [
   },
 ]
 
-const TEST_TOOLS = [
+const LINT_TOOLS = [
   { name: 'rustfmt', get: 'rustup component add rustfmt', tries: [['cargo', 'fmt', '--version']] },
   { name: 'clippy', get: 'rustup component add clippy', tries: [['cargo', 'clippy', '--version']] },
+]
+
+const KAFKA_TOOLS = [
   {
     name: 'java',
     get: 'https://adoptium.net, or with apt: openjdk-17-jre-headless (runs the real Kafka)',
@@ -57,9 +60,12 @@ const TEST_TOOLS = [
   },
 ]
 
-/** Fails with one line for each tool that is missing or too old. `tests`: also those for tests. */
-export async function checkTools({ tests = false } = {}) {
-  const wanted = tests ? [...BUILD_TOOLS, ...TEST_TOOLS] : BUILD_TOOLS
+/**
+ * Fails with one line for each tool that is missing or too old. `lint`: also those that look at the
+ * code; `kafka`: also those that fetch and run a real Kafka.
+ */
+export async function checkTools({ lint = false, kafka = false } = {}) {
+  const wanted = [...BUILD_TOOLS, ...(lint ? LINT_TOOLS : []), ...(kafka ? KAFKA_TOOLS : [])]
   const problems = (await Promise.all(wanted.map(findProblem))).filter(Boolean)
   if (problems.length === 0) return
   throw new StepFailed(['This machine lacks what kafka-publisher needs:', ...problems].join('\n  '))

@@ -88,31 +88,34 @@ impl Inbox {
     }
 
     /// Accepts one message. `write` appends its key and value to the arena, which has at least
-    /// [`MIN_ROOM`] bytes of room and may be grown, and returns the record; what it appended is
-    /// dropped again if it refuses.
+    /// `room` bytes of room, and returns the record; what it appended is dropped again if it refuses.
     pub fn push(
         &self,
+        room: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Result<Record, Reason>,
     ) -> Result<Pushed, Reason> {
         let mut state = self.lock();
+        // Should the last one have panicked in the middle of it.
+        state.current.roll_back();
         if state.closed {
             return Err(Reason::Ended);
         }
         if state.held.cost() + self.statistics.held_cost() >= self.limits.total {
             return Err(Reason::BufferFull);
         }
-        if state.current.room() < MIN_ROOM {
-            state.begin_chunk();
+        if state.current.room() < room {
+            state.begin_chunk(room)?;
         }
-        let arena = state.current.arena();
-        let start = arena.len();
-        let record = write(arena).inspect_err(|_| {
-            state.current.arena().truncate(start);
-        })?;
+        let record = match write(state.current.arena()) {
+            Ok(record) => record,
+            Err(reason) => {
+                state.current.roll_back();
+                return Err(reason);
+            }
+        };
         let bytes = record.key_length as usize + record.value_length as usize;
-        debug_assert_eq!(state.current.arena().len(), start + bytes);
         if Amount::of_one(bytes).cost() > self.limits.total {
-            state.current.arena().truncate(start);
+            state.current.roll_back();
             return Err(Reason::TooLarge);
         }
         state.current.commit(record);
@@ -246,20 +249,20 @@ impl Inbox {
 }
 
 impl State {
-    fn begin_chunk(&mut self) {
-        let next = self
-            .spare
-            .pop()
-            .unwrap_or_else(|| Batch::with_capacity(CHUNK, CHUNK_RECORDS));
-        let next = if next.room() < CHUNK {
-            Batch::with_capacity(CHUNK, CHUNK_RECORDS)
-        } else {
-            next
+    /// # Errors
+    /// There is no memory for a message as large as this.
+    fn begin_chunk(&mut self, room: usize) -> Result<(), Reason> {
+        let spare = self.spare.pop().filter(|spare| spare.room() >= room.max(CHUNK));
+        let next = match spare {
+            Some(spare) => spare,
+            None => Batch::try_with_capacity(room.max(CHUNK), CHUNK_RECORDS)
+                .map_err(|_| Reason::TooLarge)?,
         };
         let full = std::mem::replace(&mut self.current, next);
         if !full.is_empty() {
             self.full.push_back(full);
         }
+        Ok(())
     }
 }
 
@@ -274,7 +277,7 @@ mod tests {
     }
 
     fn push(inbox: &Inbox, value: &[u8]) -> Result<Pushed, Reason> {
-        inbox.push(|arena| {
+        inbox.push(value.len() + 1, |arena| {
             arena.extend_from_slice(b"k");
             arena.extend_from_slice(value);
             Ok(Record {
@@ -354,7 +357,7 @@ mod tests {
     #[test]
     fn a_refused_message_leaves_no_bytes_behind() {
         let inbox = inbox(100_000);
-        let refused = inbox.push(|arena| {
+        let refused = inbox.push(MIN_ROOM, |arena| {
             arena.extend_from_slice(b"half");
             Err(Reason::BadValue)
         });
@@ -365,6 +368,39 @@ mod tests {
             batch.peek().map(|(_, key, value)| (key, value)),
             Some((&b"k"[..], &b"v"[..]))
         );
+    }
+
+    #[test]
+    fn a_panic_in_the_middle_of_a_message_leaves_no_bytes_behind() {
+        let inbox = inbox(100_000);
+        let panicking = || {
+            inbox.push(MIN_ROOM, |arena| {
+                arena.extend_from_slice(b"half");
+                panic!("in the middle")
+            })
+        };
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking));
+        assert!(caught.is_err());
+        push(&inbox, b"v").unwrap();
+        let batch = inbox.take().unwrap();
+        assert_eq!(batch.remaining().bytes, 2);
+        assert_eq!(
+            batch.peek().map(|(_, key, value)| (key, value)),
+            Some((&b"k"[..], &b"v"[..]))
+        );
+    }
+
+    #[test]
+    fn a_large_message_leaves_no_large_chunk_behind() {
+        let inbox = inbox(64 << 20);
+        push(&inbox, &vec![b'x'; 8 << 20]).unwrap();
+        push(&inbox, b"small").unwrap();
+        while let Some(batch) = inbox.take() {
+            inbox.recycle(batch);
+        }
+        let state = inbox.lock();
+        let rooms = state.spare.iter().map(Batch::room);
+        assert!(rooms.chain([state.current.room()]).all(|room| room <= 2 * CHUNK));
     }
 
     #[test]

@@ -29,6 +29,7 @@
 
 mod edge;
 mod fallback;
+mod guard;
 mod inbox;
 mod kafka;
 mod logging;
@@ -37,5 +38,6 @@ mod options;
 mod publisher;
 mod report;
 mod statistics;
+mod stderr;
 mod testing;
 mod worker;

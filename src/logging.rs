@@ -1,13 +1,14 @@
 //! From `tracing` to the user's logger, or to stderr as the `debug` package writes it.
 //!
 //! Each publisher has a dispatcher of its own, set on its threads. A storm of one error is logged
-//! once, and then how many were like it. Lines are alike when they differ in digits only.
+//! once, and then how many were like it.
 
 use std::collections::HashMap;
-use std::fmt::{Debug, Write};
+use std::fmt::{self, Debug, Write};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Event, Level, Subscriber};
@@ -15,10 +16,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
+use crate::stderr;
+
 /// Lines alike are shown once in this time.
 const STORM_WINDOW: Duration = Duration::from_secs(10);
-/// Kinds of lines that are remembered for that.
-const MAX_KINDS: usize = 512;
+/// Places that are told apart for that; beyond it, their topics are not.
+const MAX_PLACES: usize = 512;
 
 /// The target of changes of state: each is news, and never held back in a storm.
 pub const STATE: &str = concat!(env!("CARGO_CRATE_NAME"), "::state");
@@ -26,6 +29,9 @@ pub const STATE: &str = concat!(env!("CARGO_CRATE_NAME"), "::state");
 /// Where lines go.
 pub trait Sink: Send + Sync {
     fn line(&self, level: Level, text: &str);
+
+    /// The environment of the user's logger is ending: what it was not told yet goes elsewhere.
+    fn close(&self) {}
 }
 
 /// Makes a publisher's dispatcher. `log_level` is that of the options: 0 (nothing) to 5.
@@ -42,7 +48,7 @@ pub fn dispatcher(log_level: u8, sink: Box<dyn Sink>) -> Dispatch {
     let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), filter);
     let storms = Storms {
         sink,
-        kinds: Mutex::default(),
+        shown: Mutex::default(),
     };
     Dispatch::new(tracing_subscriber::registry().with(SinkLayer { storms }.with_filter(own)))
 }
@@ -57,6 +63,13 @@ pub fn flush_suppressed(all: bool) {
     });
 }
 
+/// What the user's logger was not told yet goes to stderr, as all that follows.
+pub fn close(dispatch: &Dispatch) {
+    if let Some(layer) = dispatch.downcast_ref::<SinkLayer>() {
+        layer.storms.sink.close();
+    }
+}
+
 struct SinkLayer {
     storms: Storms,
 }
@@ -69,7 +82,7 @@ impl<S: Subscriber> Layer<S> for SinkLayer {
         if event.metadata().target() == STATE {
             self.storms.sink.line(level, &line.text());
         } else {
-            self.storms.line(level, &line);
+            self.storms.line(event.metadata().callsite(), level, line);
         }
     }
 }
@@ -80,89 +93,105 @@ struct Line {
     message: String,
     fields: String,
     topic: String,
+    /// Of lines that one place in the code logs: what tells them apart, as an error's code.
+    kind: String,
 }
 
 impl Line {
     fn text(&self) -> String {
         format!("{}{}", self.message, self.fields)
     }
-
-    /// What lines alike have in common: all but digits; and one topic's trouble is not another's.
-    fn kind(&self) -> String {
-        self.message
-            .chars()
-            .filter(|c| !c.is_ascii_digit())
-            .chain(self.topic.chars())
-            .collect()
-    }
 }
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // Writing to a String does not fail.
-        if field.name() == "topic" {
-            self.topic = format!("{value:?}");
-        }
-        let _ = if field.name() == "message" {
-            write!(self.message, "{value:?}")
-        } else {
-            write!(self.fields, " {}={value:?}", field.name())
-        };
+        self.record(field, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "topic" {
-            value.clone_into(&mut self.topic);
-        }
-        let _ = write!(self.fields, " {}={value}", field.name());
+        self.record(field, format_args!("{value}"));
     }
 }
 
-struct Storms {
-    sink: Box<dyn Sink>,
-    kinds: Mutex<HashMap<(Level, String), Kind>>,
+impl Line {
+    fn record(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let text = match field.name() {
+            "message" => &mut self.message,
+            "kind" => &mut self.kind,
+            name => {
+                if name == "topic" {
+                    self.topic = value.to_string();
+                }
+                // Writing to a String does not fail.
+                let _ = write!(self.fields, " {name}={value}");
+                return;
+            }
+        };
+        let _ = write!(text, "{value}");
+    }
 }
 
-struct Kind {
-    shown: Instant,
+/// Holds back what was shown a moment ago. Lines are alike when they come from the same place in the
+/// code, of the same kind (a field that is not shown) and about the same topic; not by their text, of
+/// which users make as many as they like.
+struct Storms {
+    sink: Box<dyn Sink>,
+    shown: Mutex<HashMap<Place, Shown>>,
+}
+
+/// Where a line comes from, and what it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    callsite: Identifier,
+    kind: String,
+    /// None for all topics beyond those that are told apart.
+    topic: Option<String>,
+}
+
+struct Shown {
+    since: Instant,
+    level: Level,
     suppressed: u64,
     last: String,
 }
 
 impl Storms {
-    fn line(&self, level: Level, line: &Line) {
-        let (kind, text) = ((level, line.kind()), line.text());
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let suppressed = match kinds.get_mut(&kind) {
-            Some(known) if known.shown.elapsed() < STORM_WINDOW => {
-                known.suppressed += 1;
-                known.last = text;
+    fn line(&self, callsite: Identifier, level: Level, line: Line) {
+        let text = line.text();
+        let mut place = Place {
+            callsite,
+            kind: line.kind,
+            topic: Some(line.topic),
+        };
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.len() >= MAX_PLACES && !shown.contains_key(&place) {
+            shown.retain(|_, line| line.since.elapsed() < STORM_WINDOW || line.suppressed > 0);
+            if shown.len() >= MAX_PLACES {
+                place.topic = None;
+            }
+        }
+        let suppressed = match shown.get_mut(&place) {
+            Some(line) if line.since.elapsed() < STORM_WINDOW => {
+                line.suppressed += 1;
+                line.last = text;
                 return;
             }
-            Some(known) => {
-                known.shown = Instant::now();
-                std::mem::take(&mut known.suppressed)
+            Some(line) => {
+                line.since = Instant::now();
+                std::mem::take(&mut line.suppressed)
             }
             None => {
-                if kinds.len() >= MAX_KINDS {
-                    kinds.retain(|_, known| {
-                        known.shown.elapsed() < STORM_WINDOW || known.suppressed > 0
-                    });
-                }
-                if kinds.len() < MAX_KINDS {
-                    kinds.insert(
-                        kind,
-                        Kind {
-                            shown: Instant::now(),
-                            suppressed: 0,
-                            last: String::new(),
-                        },
-                    );
-                }
+                let line = Shown {
+                    since: Instant::now(),
+                    level,
+                    suppressed: 0,
+                    last: String::new(),
+                };
+                shown.insert(place, line);
                 0
             }
         };
-        drop(kinds);
+        drop(shown);
         if suppressed > 0 {
             self.sink
                 .line(level, &format!("{text} (and {suppressed} more like it)"));
@@ -173,18 +202,18 @@ impl Storms {
 
     fn flush(&self, all: bool) {
         let mut lines = Vec::new();
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((level, _), known) in kinds.iter_mut() {
-            if known.suppressed > 0 && (all || known.shown.elapsed() >= STORM_WINDOW) {
-                known.shown = Instant::now();
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in shown.values_mut() {
+            if line.suppressed > 0 && (all || line.since.elapsed() >= STORM_WINDOW) {
+                line.since = Instant::now();
                 lines.push((
-                    *level,
-                    std::mem::take(&mut known.last),
-                    std::mem::take(&mut known.suppressed),
+                    line.level,
+                    std::mem::take(&mut line.last),
+                    std::mem::take(&mut line.suppressed),
                 ));
             }
         }
-        drop(kinds);
+        drop(shown);
         for (level, text, suppressed) in lines {
             self.sink.line(
                 level,
@@ -211,20 +240,23 @@ impl Stderr {
     }
 }
 
-impl Sink for Stderr {
-    fn line(&self, level: Level, text: &str) {
+impl Stderr {
+    /// Writes a line, if lines of its level are shown. Never waits.
+    pub fn write(&self, level: Level, text: &str) {
         let shown = match level {
             Level::ERROR | Level::WARN => true,
             Level::INFO => self.info,
             _ => self.debug,
         };
         if shown {
-            let time = humantime::format_rfc3339_millis(SystemTime::now());
-            eprintln!(
-                "{time} kafka-publisher:{} {text}",
-                level_name(level).to_ascii_lowercase()
-            );
+            stderr::line(&level_name(level).to_ascii_lowercase(), text);
         }
+    }
+}
+
+impl Sink for Stderr {
+    fn line(&self, level: Level, text: &str) {
+        self.write(level, text);
     }
 }
 
@@ -290,10 +322,9 @@ mod tests {
     #[test]
     fn a_storm_is_one_line() {
         let lines = logged(5, || {
-            for i in 0..1000 {
-                tracing::error!(topic = "a", "broker {i} is down");
+            for (i, topic) in (0..1001).map(|i| (i, if i < 1000 { "a" } else { "b" })) {
+                tracing::error!(topic, "broker {i} is down");
             }
-            tracing::error!(topic = "b", "broker 7 is down");
             tracing::warn!("something else");
             tracing::info!(target: STATE, "Kafka answers again");
             tracing::info!(target: STATE, "Kafka answers again");
@@ -302,12 +333,30 @@ mod tests {
             lines,
             [
                 "ERROR broker 0 is down topic=a",
-                "ERROR broker 7 is down topic=b",
+                "ERROR broker 1000 is down topic=b",
                 "WARN something else",
                 "INFO Kafka answers again",
                 "INFO Kafka answers again"
             ]
         );
+    }
+
+    #[test]
+    fn texts_and_topics_that_users_make_up_are_no_news() {
+        let lines = logged(5, || {
+            for i in 0..5000 {
+                tracing::error!("it threw '{}'", "x".repeat(i));
+            }
+            for i in 0..5000 {
+                tracing::error!(topic = format!("t{i}"), "no such topic");
+            }
+            for kind in ["badKey", "badValue", "badKey"] {
+                tracing::error!(kind, "discarded");
+            }
+        });
+        assert!(lines.len() <= MAX_PLACES + 4, "{}", lines.len());
+        let discarded = lines.iter().filter(|line| **line == "ERROR discarded");
+        assert_eq!(discarded.count(), 2);
     }
 
     #[test]

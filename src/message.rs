@@ -32,12 +32,13 @@ pub enum Reason {
     FallbackFailed,
     FallbackFull,
     FileRemoved,
+    InternalError,
 }
 
 impl Reason {
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::BadKey,
         Reason::BadValue,
         Reason::NoTopic,
@@ -49,6 +50,7 @@ impl Reason {
         Reason::FallbackFailed,
         Reason::FallbackFull,
         Reason::FileRemoved,
+        Reason::InternalError,
     ];
 
     /// The name under which `getStatistics().discardedCnt` counts it.
@@ -65,6 +67,7 @@ impl Reason {
             Reason::FallbackFailed => "fallbackFailed",
             Reason::FallbackFull => "fallbackFull",
             Reason::FileRemoved => "fileRemoved",
+            Reason::InternalError => "internalError",
         }
     }
 
@@ -86,6 +89,7 @@ impl Reason {
             Reason::FallbackFailed => "the fallback file could not be written",
             Reason::FallbackFull => "the fallback directory has reached fallback.maxBytes",
             Reason::FileRemoved => "the fallback file was removed by somebody else",
+            Reason::InternalError => "a bug in kafka-publisher kept it from being taken",
         }
     }
 }
@@ -154,22 +158,35 @@ pub struct Record {
     pub timestamp: i64,
 }
 
+impl Record {
+    fn length(&self) -> usize {
+        self.key_length as usize + self.value_length as usize
+    }
+}
+
 /// Messages in the order in which they were queued. Taken from the front, record by record.
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
     records: Vec<Record>,
+    /// Bytes of the records.
+    committed: usize,
     next: usize,
     next_offset: usize,
 }
 
 impl Batch {
-    pub fn with_capacity(bytes: usize, records: usize) -> Self {
-        Batch {
-            bytes: Vec::with_capacity(bytes),
-            records: Vec::with_capacity(records),
-            ..Self::default()
-        }
+
+    /// # Errors
+    /// There is no memory for it.
+    pub fn try_with_capacity(
+        bytes: usize,
+        records: usize,
+    ) -> Result<Self, std::collections::TryReserveError> {
+        let mut batch = Self::default();
+        batch.bytes.try_reserve_exact(bytes)?;
+        batch.records.try_reserve_exact(records)?;
+        Ok(batch)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -188,7 +205,14 @@ impl Batch {
 
     /// Makes a message of the bytes appended since the last one.
     pub fn commit(&mut self, record: Record) {
+        debug_assert_eq!(self.bytes.len(), self.committed + record.length());
+        self.committed = self.bytes.len();
         self.records.push(record);
+    }
+
+    /// Drops what was appended since the last message.
+    pub fn roll_back(&mut self) {
+        self.bytes.truncate(self.committed);
     }
 
     /// Appends a message whose bytes are at hand.
@@ -256,6 +280,7 @@ impl Batch {
         Batch {
             bytes: self.bytes[self.next_offset..].to_vec(),
             records: self.records[self.next..].to_vec(),
+            committed: self.committed - self.next_offset,
             ..Batch::default()
         }
     }
@@ -264,6 +289,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
+        self.committed = 0;
         self.next = 0;
         self.next_offset = 0;
     }

@@ -33,7 +33,7 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
     let mut file_publisher =
         json!({ "mesgCnt": counts.written, "errorCnt": counts.file_errors.count });
     set_last_error(&mut file_publisher, &counts.file_errors);
-    set_time(&mut file_publisher, "lastReset", counts.last_reset);
+    set_time(&mut file_publisher, "lastReset", Some(counts.last_reset));
 
     let mut all = json!({
         "queueCnt": queued,
@@ -72,7 +72,7 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
         "unaccountedCnt": came as i64 - is_at as i64,
     });
     set_last_error(&mut all, &counts.errors);
-    set_time(&mut all, "lastReset", counts.last_reset);
+    set_time(&mut all, "lastReset", Some(counts.last_reset));
     all
 }
 

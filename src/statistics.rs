@@ -74,7 +74,7 @@ impl Default for Statistics {
             state_changes: 0,
             errors: Errors::default(),
             file_errors: Errors::default(),
-            last_reset: None,
+            last_reset: SystemTime::now(),
         };
         Statistics {
             inner: Mutex::new(Inner {
@@ -307,7 +307,7 @@ impl Statistics {
         counts.state_changes = 0;
         counts.errors = Errors::default();
         counts.file_errors = Errors::default();
-        counts.last_reset = Some(SystemTime::now());
+        counts.last_reset = SystemTime::now();
     }
 }
 

@@ -1,7 +1,7 @@
 const assert = require('assert')
 const support = require('./support.cjs')
 
-const { TOPIC, publisherOf, startCluster, linesIn, numbers, sorted, valuesOf } = support
+const { TOPIC, IMPATIENT, publisherOf, startCluster, linesIn, numbers, sorted, valuesOf } = support
 
 /** Runs leaving.cjs; resolves with how it ended and what reached Kafka or a file. */
 async function leave(how) {
@@ -29,7 +29,7 @@ module.exports = {
 
   'end() in an outage writes what is queued to file': async () => {
     const cluster = startCluster()
-    const publisher = publisherOf(cluster)
+    const publisher = publisherOf(cluster, IMPATIENT)
     await publisher.init()
     cluster.brokerDown()
     for (const i of numbers(1000)) publisher.queue('key', { i })

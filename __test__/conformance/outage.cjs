@@ -1,14 +1,23 @@
 const assert = require('assert')
 const support = require('./support.cjs')
 
-const { TOPIC, publisherOf, startCluster, until, untilState, untilSettled, linesIn, numbers } =
-  support
+const {
+  TOPIC,
+  IMPATIENT,
+  publisherOf,
+  startCluster,
+  until,
+  untilState,
+  untilSettled,
+  linesIn,
+  numbers,
+} = support
 
 module.exports = {
   'in an outage all goes to file, in order; after it to Kafka again': async () => {
     const cluster = startCluster()
     cluster.createTopic(TOPIC, { partitions: 1 })
-    const publisher = publisherOf(cluster)
+    const publisher = publisherOf(cluster, IMPATIENT)
     publisher.queue('before', { i: 0 })
     await untilSettled(publisher)
 
@@ -42,7 +51,7 @@ module.exports = {
 
   'a broker that never answers is an outage, too': async () => {
     const cluster = startCluster()
-    const publisher = publisherOf(cluster)
+    const publisher = publisherOf(cluster, IMPATIENT)
     await publisher.init()
     cluster.setLatency(60000)
     publisher.queue('key', { i: 1 })
@@ -57,7 +66,7 @@ module.exports = {
   'before the first connection messages go to file as well': async () => {
     const cluster = startCluster()
     cluster.brokerDown()
-    const publisher = publisherOf(cluster)
+    const publisher = publisherOf(cluster, IMPATIENT)
     for (const i of numbers(10)) publisher.queue('key', { i })
     await untilSettled(publisher)
     assert.strictEqual(linesIn(publisher.directory).length, 10)
@@ -67,7 +76,7 @@ module.exports = {
     const cluster = startCluster()
     cluster.brokerDown()
     const retryOptions = { retries: 2, minTimeout: 50, maxTimeout: 50 }
-    const publisher = publisherOf(cluster, { retryOptions })
+    const publisher = publisherOf(cluster, Object.assign({}, IMPATIENT, { retryOptions }))
     const error = await publisher.init().then(
       () => null,
       (failure) => failure

@@ -1,5 +1,5 @@
 const assert = require('assert')
-const { KafkaPublisher, publisherOf, startCluster, sumsUp } = require('./support.cjs')
+const { KafkaPublisher, publisherOf, startCluster, sumsUp, untilLogged } = require('./support.cjs')
 
 module.exports = {
   'bad input is logged, counted and discarded; queue() never throws': async () => {
@@ -51,6 +51,7 @@ module.exports = {
   'an unknown option is warned about': async () => {
     const publisher = publisherOf(startCluster(), { batchsize: 1 })
     await publisher.end()
-    assert.ok(publisher.lines.some(({ level, text }) => level === 'WARN' && /batchsize/.test(text)))
+    const isIt = ({ level, text }) => level === 'WARN' && /batchsize/.test(text)
+    await untilLogged(publisher.lines, isIt)
   },
 }

@@ -3,12 +3,13 @@
 const assert = require('assert')
 const support = require('./support.cjs')
 
-const { TOPIC, publisherOf, startCluster, untilState, untilSettled, filesIn, until } = support
+const { TOPIC, IMPATIENT, publisherOf, startCluster, untilState, untilSettled, filesIn, until } =
+  support
 
 module.exports['after an outage its files are published again, and vanish'] = async () => {
   const cluster = startCluster()
   cluster.createTopic(TOPIC, { partitions: 1 })
-  const publisher = publisherOf(cluster)
+  const publisher = publisherOf(cluster, IMPATIENT)
   await publisher.init()
   cluster.brokerDown()
   for (const i of support.numbers(500)) publisher.queue('key', { i })

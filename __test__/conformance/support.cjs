@@ -9,16 +9,22 @@ const PACKAGE = path.resolve(process.argv[2] || path.join(__dirname, '..', '..')
 const { KafkaPublisher } = require(PACKAGE)
 const { MockCluster } = require(path.join(PACKAGE, 'testing.js'))
 
-const TIME_LIMIT = 30000
+// Many times what anything takes, also under valgrind or on a busy machine.
+const TIME_LIMIT = 150000
 const TOPIC = 'conformance'
 
-/** A retry window of about half a second, and quick probes, so that an outage is soon over. */
-const IMPATIENT = {
-  retries: { attempts: 2, delay: { min: 100, max: 100 } },
+/** Quick probes, so that an outage is soon over, and a minute until a message is given up. */
+const PATIENT = {
+  retries: { attempts: 60, delay: { min: 1000, max: 1000 } },
   batch: { maxWait: 10 },
   retryOptions: { minTimeout: 100, maxTimeout: 200 },
   reconnectionDelay: { min: 50, max: 100 },
 }
+
+/** The same with a retry window of two seconds, so that an outage is soon noticed. */
+const IMPATIENT = Object.assign({}, PATIENT, {
+  retries: { attempts: 2, delay: { min: 1000, max: 1000 } },
+})
 
 const versions = process.versions
 const runtime = versions.bun
@@ -41,7 +47,7 @@ function publisherOf(cluster, options) {
     logger: { logFunction: (level, clientId, text) => lines.push({ level, clientId, text }) },
     fallback: { directory, fsync: 'never' },
   }
-  const publisher = new KafkaPublisher(Object.assign({}, IMPATIENT, defaults, options))
+  const publisher = new KafkaPublisher(Object.assign({}, PATIENT, defaults, options))
   publishers.push(publisher)
   return Object.assign(publisher, { lines, directory })
 }
@@ -99,6 +105,13 @@ const untilSettled = (publisher) =>
   until(
     () => publisher.queued() === 0,
     () => `an empty memory; it holds ${publisher.queued()}`
+  )
+
+/** Resolves when such a line has come to its logger. */
+const untilLogged = (lines, isIt) =>
+  until(
+    () => lines.some(isIt),
+    () => `a log line; there are ${JSON.stringify(lines)}`
   )
 
 /** Runs one of ours in a process of its own on the same runtime; resolves with how it ended. */
@@ -161,6 +174,7 @@ module.exports = {
   until,
   untilState,
   untilSettled,
+  untilLogged,
   runScript,
   inTime,
   sumsUp,

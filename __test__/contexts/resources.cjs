@@ -14,7 +14,7 @@ function resources() {
 
 /** Resolves with the resources when no more than `least` are held, or with what is held in the end. */
 async function settledResources(least) {
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + 90_000
   for (;;) {
     const now = resources()
     if (Date.now() > deadline || (now.threads <= least.threads && now.files <= least.files))

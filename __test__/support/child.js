@@ -18,17 +18,46 @@ const publisher = new KafkaPublisher({
 })
 let queued = 0
 
+/** Returns whether there is room for more. */
+function queueOne() {
+  const hasRoom = publisher.queue(keyOf(name, queued), messageOf(name, queued))
+  queued++
+  return hasRoom
+}
+
 function queue(count) {
-  for (let n = 0; n < count; n++, queued++) {
-    publisher.queue(keyOf(name, queued), messageOf(name, queued))
+  for (let n = 0; n < count; n++) queueOne()
+}
+
+// On a slow machine so much would be more than it writes to disk, and than fits into memory.
+let resting = false
+async function tick(count) {
+  if (resting) return
+  for (let n = 0; n < count; n++) {
+    if (queueOne()) continue
+    resting = true
+    await publisher.drained()
+    resting = false
+    return
   }
 }
 
-// Each is handled by the kernel once it is sent: what was told before SIGKILL arrives.
-const tell = (what) => process.send({ what, statistics: publisher.getStatistics(), troubles })
+// Each is handled by the kernel once it is sent: what was told before SIGKILL arrives. While the
+// parent is held up, nothing more is told.
+let telling = false
+function tell(what) {
+  telling = true
+  process.send({ what, statistics: publisher.getStatistics(), troubles }, () => {
+    telling = false
+  })
+}
 
 process.on('message', async ({ command, count }) => {
   if (command === 'queue') queue(count)
+  if (command === 'rest') {
+    clearInterval(timer)
+    tell('resting')
+  }
   if (command === 'end') {
     stop()
     await publisher.end()
@@ -39,8 +68,8 @@ process.on('message', async ({ command, count }) => {
 
 queue(load.first)
 tell('started')
-const timer = load.perTick > 0 ? setInterval(queue, 10, load.perTick) : null
-const teller = setInterval(tell, TELL_EVERY, 'going on')
+const timer = load.perTick > 0 ? setInterval(tick, 10, load.perTick) : null
+const teller = setInterval(() => telling || tell('going on'), TELL_EVERY)
 
 function stop() {
   clearInterval(timer)

@@ -10,6 +10,7 @@ const alive = new Set()
 class Child {
   #process
   #gone
+  #isResting = false
   /** What its publisher's getStatistics() said last. */
   statistics = null
   /** Its log lines of level ERROR. */
@@ -19,7 +20,7 @@ class Child {
    * @param {string} name the messages tell it
    * @param {object} options of its publisher
    * @param {{first?: number, perTick?: number, env?: object}} [load] so many messages at once, and
-   *   so many every 10 ms
+   *   so many every 10 ms as long as there is room for them
    */
   constructor(name, options, { first = 0, perTick = 0, env = {} } = {}) {
     this.name = name
@@ -30,7 +31,8 @@ class Child {
       { env: { ...process.env, ...env } }
     )
     alive.add(this)
-    this.#process.on('message', ({ statistics, troubles }) => {
+    this.#process.on('message', ({ what, statistics, troubles }) => {
+      this.#isResting ||= what === 'resting'
       this.statistics = statistics
       this.troubles = troubles
     })
@@ -42,10 +44,15 @@ class Child {
     this.#process.send({ command: 'queue', count })
   }
 
+  /** Resolves when it queues nothing more by itself, and its statistics are from then. */
+  async rest() {
+    this.#process.send({ command: 'rest' })
+    await until(() => this.#isResting)
+  }
+
   /** Resolves when its statistics say so. */
-  until(condition, what, timeoutMs = 20_000) {
+  until(condition, what) {
     return until(() => this.statistics && condition(this.statistics), {
-      timeoutMs,
       what: () => `${this.name}: ${what}; ${JSON.stringify(this.statistics)}`,
     })
   }

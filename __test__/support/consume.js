@@ -12,7 +12,7 @@ const LoggerConsole = require('kafkajs/src/loggers/console')
 const createSocketFactory = require('kafkajs/src/network/socketFactory')
 const { RETRY } = require('./client')
 
-const LIMIT = 30_000
+const LIMIT = 90_000
 const READ_UNCOMMITTED = 0
 const LEADER_MOVES = ['LEADER_NOT_AVAILABLE', 'NOT_LEADER_FOR_PARTITION']
 const FETCH_BYTES = 10 * 1024 * 1024

@@ -23,7 +23,7 @@ enum { WRITE, SYNC, READ, OPEN, UNLINK, RENAME, TRUNCATE, STAT, KINDS };
 
 struct fault {
   volatile int64_t error; // errno; 0: none
-  volatile int64_t half;  // only write: half of the bytes are written before the error
+  volatile int64_t half;  // only write: half of the bytes, and no whole lines, are written before the error
   int64_t hits;           // calls that have failed
   int64_t calls;          // all calls for such a path
   char suffix[96];        // of the paths concerned, below the directory
@@ -90,7 +90,9 @@ ssize_t write(int fd, const void *bytes, size_t count) {
       return -1;
     }
     did_half = 1;
-    return real(fd, bytes, count / 2);
+    size_t half = count / 2;
+    if (((const char *)bytes)[half - 1] == '\n') half--;
+    return half ? real(fd, bytes, half) : -1;
   }
   return real(fd, bytes, count);
 }

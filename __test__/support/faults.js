@@ -56,7 +56,7 @@ class Faults {
    * @param {string} error its name: 'EIO'
    * @param {object} [options]
    * @param {string} [options.suffix] only for paths that end like this
-   * @param {boolean} [options.half] a write writes half of its bytes before it fails
+   * @param {boolean} [options.half] a write writes half of its bytes before it fails, and tears a line
    */
   fail(kind, error, { suffix = '', half = false } = {}) {
     const at = 8 + KINDS.indexOf(kind) * FAULT

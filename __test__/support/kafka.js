@@ -10,8 +10,9 @@ const { makeCertificates, writeCertificates } = require('./certificates')
 const { withAdmin } = require('./client')
 const { installKafka, NODE_ID } = require('./kafka-install')
 const { freePorts } = require('./ports')
+const { Topics } = require('./topics')
 
-const START_LIMIT = 60_000
+const START_LIMIT = 180_000
 
 // A compiler that starts fast and one thread of garbage collection: these brokers live for seconds
 // and share two cores with the tests.
@@ -24,7 +25,7 @@ const GUARD = `while read -r line; do pid=$line; done
 [ -n "$pid" ] && kill -9 "$pid"
 rm -rf "$1"`
 
-class Kafka {
+class Kafka extends Topics {
   #java // the running process, or null
   #guard
   #directory
@@ -133,22 +134,6 @@ class Kafka {
 
   get #logFile() {
     return path.join(this.#directory, 'kafka.log')
-  }
-
-  /** Resolves when every partition has a leader. `config`: the topic's own settings. */
-  async createTopic(topic, { partitions = 1, config = {} } = {}) {
-    const configEntries = Object.entries(config).map(([name, value]) => ({
-      name,
-      value: String(value),
-    }))
-    const topics = [{ topic, numPartitions: partitions, replicationFactor: 1, configEntries }]
-    await withAdmin(this.bootstrap, async (admin) => {
-      await admin.createTopics({ topics, waitForLeaders: true })
-    })
-  }
-
-  async deleteTopic(topic) {
-    await withAdmin(this.bootstrap, (admin) => admin.deleteTopics({ topics: [topic] }))
   }
 
   /** Ends the process as a crash would, and resolves when it is gone. */

@@ -7,7 +7,7 @@
  *   stop: () => void}} `slowest`: the longest call of queue(), in milliseconds; `when`: the times
  *   before and after message `i` was queued
  */
-function startLoad(publisher, { perTick = 20, topic } = {}) {
+function startLoad(publisher, { perTick = 20, topic, onQueued = () => {} } = {}) {
   let i = 0
   let slowest = 0
   const ticks = []
@@ -17,6 +17,7 @@ function startLoad(publisher, { perTick = 20, topic } = {}) {
       const begin = performance.now()
       publisher.queue(keyOf(i), { i }, topic)
       slowest = Math.max(slowest, performance.now() - begin)
+      onQueued(i)
     }
     ticks.push([start, Date.now()])
   }

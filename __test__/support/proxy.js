@@ -1,4 +1,5 @@
-// A TCP proxy in front of a broker that can play a network which swallows packets, or is cut.
+// A TCP proxy in front of a broker that can play a network which swallows packets, or is cut, or a
+// broker that does not answer.
 
 const net = require('node:net')
 const { once } = require('node:events')
@@ -7,6 +8,7 @@ class TcpProxy {
   #server
   #sockets = new Set()
   #swallowing = false
+  #silent = false
   #cut = false
   /** How many connections it has taken. */
   connections = 0
@@ -40,7 +42,7 @@ class TcpProxy {
       [broker, client],
     ]) {
       from.on('data', (bytes) => {
-        if (!this.#swallowing) to.write(bytes)
+        if (!this.#swallowing && !(this.#silent && from === broker)) to.write(bytes)
       })
       from.on('close', () => {
         if (!this.#swallowing) to.destroy()
@@ -58,6 +60,11 @@ class TcpProxy {
   /** From now on nothing gets through, and nobody is told. */
   swallow() {
     this.#swallowing = true
+  }
+
+  /** From now on the broker gets all that it is sent, and nobody hears of it. */
+  silence() {
+    this.#silent = true
   }
 
   /** All connections are lost, and new ones, too, as soon as they are made. */

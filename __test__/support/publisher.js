@@ -6,6 +6,9 @@ const path = require('node:path')
 const { KafkaPublisher } = require('../..')
 const { until } = require('./until')
 
+/** Options of a publisher that gives no message up because the machine is busy. */
+const PATIENT = { retries: { attempts: 60, delay: { min: 1000, max: 1000 } } }
+
 const made = []
 
 /**
@@ -46,18 +49,16 @@ async function endPublishers() {
 }
 
 /** Resolves when the publisher is in this state. */
-function untilState(publisher, state, timeoutMs = 15_000) {
+function untilState(publisher, state) {
   return until(() => publisher.getStatistics().state === state, {
-    timeoutMs,
-    what: () => `state ${state}; it is ${publisher.getStatistics().state}`,
+    what: () => `state ${state}; ${JSON.stringify(publisher.getStatistics())}`,
   })
 }
 
 /** Resolves when nothing is in memory any more. */
-function untilSettled(publisher, timeoutMs = 15_000) {
+function untilSettled(publisher) {
   return until(() => publisher.queued() === 0, {
-    timeoutMs,
-    what: () => `an empty queue; it holds ${publisher.queued()}`,
+    what: () => `an empty queue; ${JSON.stringify(publisher.getStatistics())}`,
   })
 }
 
@@ -82,6 +83,7 @@ function readFallback(directory) {
 const completeLines = (text) => text.split('\n').slice(0, -1)
 
 module.exports = {
+  PATIENT,
   makePublisher,
   makeDirectory,
   endPublishers,

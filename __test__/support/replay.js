@@ -7,10 +7,10 @@ const path = require('node:path')
 const { fallbackFiles } = require('./publisher')
 const { until } = require('./until')
 
-/** Options that make recovery and replay begin soon. */
+/** Options that make recovery and replay begin soon. Messages are given up after 1.5 s. */
 const SOON = {
   batch: { maxWait: 5 },
-  retries: { attempts: 2, delay: { min: 250, max: 500 } },
+  retries: { attempts: 2, delay: { min: 500, max: 1000 } },
   reconnectionDelay: { min: 50, max: 200 },
   retryOptions: { minTimeout: 100, maxTimeout: 300 },
 }
@@ -78,7 +78,7 @@ function rejectedBytes(directory) {
 }
 
 /** Resolves when nothing is in memory, and no file is left that waits to be replayed. */
-function untilReplayed(publisher, timeoutMs = 30_000) {
+function untilReplayed(publisher) {
   return until(
     () => {
       const { curQueuedCnt, fallback, replay } = publisher.getStatistics()
@@ -86,7 +86,6 @@ function untilReplayed(publisher, timeoutMs = 30_000) {
       return counted === 0 && fallbackFiles(publisher.directory).length === 0
     },
     {
-      timeoutMs,
       what: () => `all files to be replayed; ${JSON.stringify(publisher.getStatistics())}`,
     }
   )

@@ -1,8 +1,8 @@
 //! Raw Node-API callbacks: what they are called with, and the function that `index.js` calls for each
 //! message.
 //!
-//! A method finds its publisher in a private property of `this`. That look-up costs as much as all
-//! the rest of a call; a function that has its publisher with it spares it.
+//! A function that has its publisher with it needs no look at `this`, which costs as much as all the
+//! rest of a call.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -11,32 +11,24 @@ use std::rc::Rc;
 use napi::sys;
 
 use super::queue::Queue;
+use crate::guard::guarded;
 
-/// What the second argument is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// The message itself.
-    Value,
-    /// Its JSON text.
-    Text,
-}
-
-/// The arguments of a raw callback, `(key, message, [topic])` say; missing ones are `undefined`.
+/// The arguments of a raw callback, `(key, text, [topic], [form])` say; missing ones are `undefined`.
 pub struct Arguments {
-    pub values: [sys::napi_value; 3],
+    pub values: [sys::napi_value; 4],
     pub count: usize,
 }
 
-/// What a raw callback is called with: the arguments, `this`, and the function's own data.
+/// What a raw callback is called with: the arguments, and the function's own data.
 ///
 /// # Safety
 /// Within the callback that `env` and `info` belong to.
 pub unsafe fn call_info(
     env: sys::napi_env,
     info: sys::napi_callback_info,
-) -> Option<(Arguments, sys::napi_value, *mut c_void)> {
-    let mut values = [ptr::null_mut(); 3];
-    let (mut count, mut this, mut data) = (values.len(), ptr::null_mut(), ptr::null_mut());
+) -> Option<(Arguments, *mut c_void)> {
+    let mut values = [ptr::null_mut(); 4];
+    let (mut count, mut data) = (values.len(), ptr::null_mut());
     // SAFETY: as many values as `count` says are written; missing ones become `undefined`.
     let status = unsafe {
         sys::napi_get_cb_info(
@@ -44,31 +36,62 @@ pub unsafe fn call_info(
             info,
             &mut count,
             values.as_mut_ptr(),
-            &mut this,
+            ptr::null_mut(),
             &mut data,
         )
     };
-    (status == sys::Status::napi_ok).then_some((Arguments { values, count }, this, data))
+    (status == sys::Status::napi_ok).then_some((Arguments { values, count }, data))
 }
 
-/// `queueText(key, text, [topic])`: `undefined` when there is room for more, else `false`.
+/// What became of a call of `queueText`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queued {
+    /// There is room for more: `undefined`, the result that costs nothing.
+    Room,
+    /// There is not: `false`.
+    NoRoom,
+    /// The key has to be escaped: `null`. Nothing was done.
+    EscapeKey,
+}
+
+/// `queueText(key, text, [topic], [form])`, see [`Queued`].
 unsafe extern "C" fn queue_text(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     // SAFETY: within the callback; its data is what `text_function` gave it, and lives as long as
     // the function, which is being called.
+    let queue = |info| unsafe {
+        let (arguments, data) = call_info(env, info)?;
+        Some((arguments, data.cast::<Queue>().as_ref()?))
+    };
+    let push = || {
+        let Some((arguments, queue)) = queue(info) else {
+            return Queued::NoRoom;
+        };
+        // SAFETY: on the JS thread; the values are alive until the callback returns.
+        unsafe { queue.push(env, &arguments) }
+    };
+    let failed = |why: &str| {
+        if let Some((_, queue)) = queue(info) {
+            queue.failed(why);
+        }
+        Queued::NoRoom
+    };
+    let mut result = ptr::null_mut();
+    // SAFETY: within the callback; on failure the result stays null, which is `undefined`.
     unsafe {
-        let has_room = call_info(env, info).is_some_and(|(arguments, _, data)| {
-            let queue = data.cast::<Queue>().as_ref();
-            queue.is_some_and(|queue| queue.push(env, &arguments, Form::Text))
-        });
-        if has_room {
-            ptr::null_mut()
-        } else {
-            boolean(env, false)
+        match guarded(push, failed) {
+            Queued::Room => {}
+            Queued::NoRoom => {
+                sys::napi_get_boolean(env, false, &mut result);
+            }
+            Queued::EscapeKey => {
+                sys::napi_get_null(env, &mut result);
+            }
         }
     }
+    result
 }
 
 /// A function that keeps its queue alive for as long as it can be called itself.
@@ -107,16 +130,5 @@ pub unsafe fn text_function(env: sys::napi_env, queue: Rc<Queue>) -> Option<sys:
 
 unsafe extern "C" fn drop_queue(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
     // SAFETY: the reference that `text_function` gave to the function, which is gone.
-    drop(unsafe { Rc::from_raw(data.cast::<Queue>()) });
-}
-
-/// A JavaScript boolean.
-///
-/// # Safety
-/// Within a callback.
-pub unsafe fn boolean(env: sys::napi_env, value: bool) -> sys::napi_value {
-    let mut result = ptr::null_mut();
-    // SAFETY: within a callback; on failure the result stays null, which is `undefined`.
-    unsafe { sys::napi_get_boolean(env, value, &mut result) };
-    result
+    guarded(|| drop(unsafe { Rc::from_raw(data.cast::<Queue>()) }), |_| ());
 }

@@ -7,7 +7,6 @@
 //! gone, on Windows, load.js has [`leave_thread`] called instead.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -15,24 +14,24 @@ use std::time::{Duration, Instant};
 use napi::{Env, Result};
 use napi_derive::napi;
 
+use super::bridge;
+use crate::guard::guarded;
 use crate::worker::{Command, Shared};
+use crate::{logging, stderr};
 
 /// How long a process that ends may be held up, for all its publishers together.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// How long the process is held up for a stderr that takes no lines now.
+const STDERR_PATIENCE: Duration = Duration::from_millis(200);
+
 static LIVE: Mutex<Option<Live>> = Mutex::new(None);
-static LEAVING: AtomicBool = AtomicBool::new(false);
 
 #[derive(Default)]
 struct Live {
     publishers: Vec<(ThreadId, Weak<Shared>)>,
     /// Threads whose environment has the hook.
     hooked: HashSet<ThreadId>,
-}
-
-/// Whether the process is ending: no JavaScript runs any more.
-pub fn is_leaving() -> bool {
-    LEAVING.load(Ordering::Relaxed)
 }
 
 /// Remembers a publisher until it has ended. Called after its client was made: `exit` runs the
@@ -51,7 +50,7 @@ pub fn watch(env: &Env, shared: &Arc<Shared>) -> Result<()> {
         live.hooked.insert(thread)
     };
     if newly_hooked {
-        env.add_env_cleanup_hook(thread, |thread| leave(Some(thread)))?;
+        env.add_env_cleanup_hook(thread, |thread| guarded(|| leave(Some(thread)), |_| ()))?;
     }
     #[cfg(unix)]
     {
@@ -66,20 +65,27 @@ pub fn watch(env: &Env, shared: &Arc<Shared>) -> Result<()> {
 
 #[cfg(unix)]
 extern "C" fn at_exit() {
-    LEAVING.store(true, Ordering::Relaxed);
-    // Unwinding into the C library is not allowed, and there is nobody left to tell.
-    let _ = std::panic::catch_unwind(|| leave(None));
+    guarded(|| leave(None), |_| ());
+    stderr::flush(STDERR_PATIENCE);
 }
 
 /// Ends the publishers of this thread: the last thing that its JavaScript does.
 #[napi(js_name = "leave", skip_typescript)]
 #[cfg_attr(test, allow(dead_code))]
 pub fn leave_thread() {
-    leave(Some(std::thread::current().id()));
+    let work = || {
+        end_publishers(Some(std::thread::current().id()), bridge::deliver_last_lines);
+        stderr::flush(STDERR_PATIENCE);
+    };
+    guarded(work, |_| ());
 }
 
-/// Ends the publishers of one thread, or all.
 fn leave(thread: Option<ThreadId>) {
+    end_publishers(thread, || ());
+}
+
+/// Ends the publishers of one thread, or all. Their loggers can be told nothing any more after `last`.
+fn end_publishers(thread: Option<ThreadId>, last: impl FnOnce()) {
     let publishers = {
         let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(live) = live.as_mut() else { return };
@@ -107,5 +113,9 @@ fn leave(thread: Option<ThreadId>) {
                 );
             });
         }
+    }
+    last();
+    for shared in &publishers {
+        logging::close(&shared.log);
     }
 }

@@ -2,9 +2,12 @@
 
 pub mod bridge;
 pub mod callback;
+pub mod callbacks;
 pub mod deferred;
 pub mod exit;
-pub mod json;
+mod lines;
 pub mod queue;
 mod registration;
+mod replies;
+pub mod text;
 pub mod value;

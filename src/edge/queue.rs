@@ -1,28 +1,57 @@
-//! `queue()`: what is done for each message, on the JS thread. `callback.rs` is how it is called.
+//! `queue()`: what is done for each message, on the JS thread. `callback.rs` is how it is called;
+//! `index.js` turns values into text.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use napi::{Env, sys};
 
-use super::bridge::{Bridge, Holds};
-use super::callback::{Arguments, Form};
-use super::json::{Json, append_text, append_utf8};
-use crate::inbox::Pushed;
+use super::bridge::{Bridge, Shore};
+use super::callback::{Arguments, Queued};
+use super::text::{NoText, append_text_within, append_utf8, append_within, utf8_length};
+use crate::inbox::{MIN_ROOM, Pushed};
 use crate::message::{
-    ANY_PARTITION, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms,
+    ANY_PARTITION, Amount, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms,
 };
 use crate::worker::Shared;
 
-/// Why a message was not accepted, and a detail for the log.
-type Refusal = (Reason, Option<String>);
+/// The scratch buffer of keys is not kept when it was larger.
+const MAX_SCRATCH: usize = 64 * 1024;
+/// Of a topic's name so much is looked at, in bytes: more than any that Kafka takes.
+const TOPIC_ROOM: usize = 4 * MAX_TOPIC_LENGTH;
+
+/// What key and text are; `index.js` has the same numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The key as a string, and the message's JSON text.
+    Plain = 0,
+    /// Both as JSON text.
+    KeyIsJson = 1,
+    /// The text says what is wrong with the key.
+    BadKey = 2,
+    /// The text says what is wrong with the message.
+    BadValue = 3,
+}
+
+/// Why a message was not accepted.
+enum Refusal {
+    /// A reason, and a detail for the log.
+    Reason(Reason, Option<String>),
+    EscapeKey,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Refusal::Reason(reason, None)
+    }
+}
 
 /// What `queue()` needs, on the JS thread only.
 pub struct Queue {
     shared: Arc<Shared>,
     bridge: Arc<Bridge>,
-    holds: Holds,
-    json: Json,
+    shore: Rc<Shore>,
     encoding: KeyEncoding,
     default_topic: Option<TopicId>,
     scratch: RefCell<Scratch>,
@@ -37,201 +66,290 @@ struct Scratch {
     last_topic_id: Option<TopicId>,
 }
 
+/// A topic whose name was looked at.
+enum Topic {
+    Known(TopicId),
+    /// Its name, which can be a topic's, is in `scratch.topic`.
+    Named,
+}
+
 impl Queue {
     pub fn new(
         shared: Arc<Shared>,
-        (bridge, holds): (Arc<Bridge>, Holds),
-        json: Json,
+        (bridge, shore): (Arc<Bridge>, Rc<Shore>),
         encoding: KeyEncoding,
         default_topic: Option<TopicId>,
     ) -> Self {
         Queue {
             shared,
             bridge,
-            holds,
-            json,
+            shore,
             encoding,
             default_topic,
             scratch: RefCell::default(),
         }
     }
 
-    /// Accepts a message. Returns whether there is room for more.
+    /// Accepts a message.
     ///
     /// # Safety
     /// On the JS thread, with the values alive.
-    pub unsafe fn push(&self, env: sys::napi_env, arguments: &Arguments, form: Form) -> bool {
-        let newly_held = !self.holds.get();
-        self.bridge.hold_loop(env, &self.shared, &self.holds);
-        let room = unsafe { self.push_held(env, arguments, form) };
+    pub unsafe fn push(&self, env: sys::napi_env, arguments: &Arguments) -> Queued {
+        let newly_held = !self.shore.holds();
+        self.bridge.hold_loop(env, &self.shared, &self.shore);
+        // SAFETY: the caller's promise.
+        let pushed = unsafe { self.push_held(env, arguments) };
         if newly_held {
             // Refused, it has nothing to wait for.
             self.bridge
-                .release_if_idle(&Env::from_raw(env), &self.shared, &self.holds);
+                .release_if_idle(&Env::from_raw(env), &self.shared, &self.shore);
         }
-        room
-    }
-
-    unsafe fn push_held(&self, env: sys::napi_env, arguments: &Arguments, form: Form) -> bool {
-        let Arguments {
-            values: [key, value, topic],
-            count,
-            ..
-        } = *arguments;
-        // The user's `toJSON` may call `queue()` again: nothing is borrowed or locked until the
-        // text is there.
-        let pushed = unsafe {
-            let topic = if count < 3 {
-                self.default_topic.ok_or((Reason::NoTopic, None))
-            } else {
-                self.topic(env, topic)
-            };
-            topic.and_then(|topic| {
-                let mut key_bytes = std::mem::take(&mut self.scratch.borrow_mut().key);
-                key_bytes.clear();
-                let pushed = self.key(env, key, &mut key_bytes).and_then(|()| {
-                    let text = match form {
-                        Form::Value => self.value(env, value)?,
-                        Form::Text => value,
-                    };
-                    self.accept(env, topic, &key_bytes, text)
-                });
-                self.scratch.borrow_mut().key = key_bytes;
-                pushed
-            })
-        };
         match pushed {
-            Ok(pushed) => pushed == Pushed::Room,
-            Err((reason, detail)) => {
+            Ok(Pushed::Room) => Queued::Room,
+            Ok(Pushed::NearlyFull) => Queued::NoRoom,
+            Err(Refusal::EscapeKey) => Queued::EscapeKey,
+            Err(Refusal::Reason(reason, detail)) => {
                 self.refuse(reason, detail.as_deref());
                 // Full memory is the one reason that goes away by waiting.
-                reason != Reason::BufferFull
+                if reason == Reason::BufferFull {
+                    Queued::NoRoom
+                } else {
+                    Queued::Room
+                }
             }
         }
     }
 
+    /// A bug has kept a message from being taken.
+    pub fn failed(&self, why: &str) {
+        self.refuse(Reason::InternalError, Some(why));
+    }
+
+    unsafe fn push_held(
+        &self,
+        env: sys::napi_env,
+        arguments: &Arguments,
+    ) -> Result<Pushed, Refusal> {
+        let Arguments {
+            values: [key, text, topic, form],
+            count,
+        } = *arguments;
+        let scratch = &mut *self.scratch.borrow_mut();
+        // SAFETY: the caller's promise.
+        unsafe {
+            let topic = if count < 3 {
+                Topic::Known(self.default_topic.ok_or(Reason::NoTopic)?)
+            } else {
+                self.topic(env, topic, scratch)?
+            };
+            let form = if count < 4 { Form::Plain } else { form_of(env, form) };
+            match form {
+                Form::Plain => self.key(env, key, &mut scratch.key)?,
+                Form::KeyIsJson => {
+                    scratch.key.clear();
+                    self.append_key(env, key, &mut scratch.key)?;
+                }
+                Form::BadKey => return Err(refusal(env, Reason::BadKey, text)),
+                Form::BadValue => return Err(refusal(env, Reason::BadValue, text)),
+            }
+            let pushed = self.accept(env, topic, scratch, text);
+            if scratch.key.capacity() > MAX_SCRATCH {
+                scratch.key = Vec::new();
+            }
+            pushed
+        }
+    }
+
+    /// Copies the message. Its topic is remembered only now that nothing else can be wrong with it: a
+    /// caller that makes up names must not fill the memory.
     unsafe fn accept(
         &self,
         env: sys::napi_env,
-        topic: TopicId,
-        key: &[u8],
+        topic: Topic,
+        scratch: &mut Scratch,
         text: sys::napi_value,
     ) -> Result<Pushed, Refusal> {
-        let pushed = self.shared.inbox.push(|arena| {
-            arena.extend_from_slice(key);
-            let value_length = unsafe { append_text(env, text, arena) }.ok_or(Reason::BadValue)?;
-            Ok(Record {
-                topic,
-                partition: ANY_PARTITION,
-                keyless: false,
-                key_length: u32::try_from(key.len()).map_err(|_| Reason::TooLarge)?,
-                value_length: u32::try_from(value_length).map_err(|_| Reason::TooLarge)?,
-                timestamp: now_ms(),
-            })
-        });
-        pushed.map_err(|reason| (reason, None))
+        let inbox = &self.shared.inbox;
+        let key_length = scratch.key.len();
+        let mut room = MIN_ROOM;
+        if key_length + MIN_ROOM / 2 > MIN_ROOM {
+            room += key_length;
+        }
+        loop {
+            let mut missing = None;
+            let pushed = inbox.push(room, |arena| {
+                arena.extend_from_slice(&scratch.key);
+                // SAFETY: the caller's promise.
+                let appended = unsafe { append_text_within(env, text, arena) };
+                let value_length = appended.map_err(|why| match why {
+                    NoText::NoString => Reason::BadValue,
+                    NoText::NeedsRoom(room) => {
+                        missing = Some(room);
+                        Reason::TooLarge
+                    }
+                })?;
+                if Amount::of_one(key_length + value_length).cost() > inbox.limits().total {
+                    return Err(Reason::TooLarge);
+                }
+                Ok(Record {
+                    topic: self.topic_id(&topic, scratch)?,
+                    partition: ANY_PARTITION,
+                    keyless: false,
+                    key_length: u32::try_from(key_length).map_err(|_| Reason::TooLarge)?,
+                    value_length: u32::try_from(value_length).map_err(|_| Reason::TooLarge)?,
+                    timestamp: now_ms(),
+                })
+            });
+            match missing {
+                // Its size is known now; the next try has the room, or the message is refused.
+                Some(missing) if missing as u64 > inbox.limits().total => {
+                    return Err(Reason::TooLarge.into());
+                }
+                Some(missing) => room = key_length + missing,
+                None => return Ok(pushed?),
+            }
+        }
     }
 
-    unsafe fn topic(&self, env: sys::napi_env, topic: sys::napi_value) -> Result<TopicId, Refusal> {
-        match unsafe { type_of(env, topic) } {
-            sys::ValueType::napi_undefined => self.default_topic.ok_or((Reason::NoTopic, None)),
-            // As in 0.1.x, where only `undefined` stood for the default.
-            sys::ValueType::napi_null => Err((Reason::NoTopic, None)),
-            sys::ValueType::napi_string => {
-                let mut scratch = self.scratch.borrow_mut();
-                let scratch = &mut *scratch;
-                scratch.topic.clear();
-                unsafe { append_utf8(env, topic, &mut scratch.topic) };
-                if let Some(id) = scratch
-                    .last_topic_id
-                    .filter(|_| scratch.topic == scratch.last_topic)
-                {
-                    return Ok(id);
-                }
-                let name = std::str::from_utf8(&scratch.topic)
-                    .ok()
-                    .filter(|name| is_topic_name(name));
-                let Some(name) = name else {
-                    let shown: String = String::from_utf8_lossy(&scratch.topic)
-                        .chars()
-                        .take(MAX_TOPIC_LENGTH)
-                        .collect();
-                    scratch.topic = Vec::new();
-                    return Err((Reason::BadTopic, Some(format!("{shown:?}"))));
-                };
+    fn topic_id(&self, topic: &Topic, scratch: &mut Scratch) -> Result<TopicId, Reason> {
+        match topic {
+            Topic::Known(id) => Ok(*id),
+            Topic::Named => {
+                let name = std::str::from_utf8(&scratch.topic).map_err(|_| Reason::BadTopic)?;
                 let id = self.shared.topics.intern(name);
                 scratch.last_topic_id = Some(id);
                 std::mem::swap(&mut scratch.topic, &mut scratch.last_topic);
                 Ok(id)
             }
-            _ => Err((Reason::BadTopic, Some("it is no string".into()))),
         }
     }
 
-    /// The key's bytes as they will be on the wire.
+    unsafe fn topic(
+        &self,
+        env: sys::napi_env,
+        topic: sys::napi_value,
+        scratch: &mut Scratch,
+    ) -> Result<Topic, Refusal> {
+        let name = &mut scratch.topic;
+        name.clear();
+        name.reserve(TOPIC_ROOM);
+        // A string, nearly always: to try is cheaper than to ask for the type before.
+        // SAFETY: the caller's promise.
+        match unsafe { append_within(env, topic, name) } {
+            Ok(_) => {}
+            Err(NoText::NoString) => {
+                // SAFETY: the caller's promise.
+                return match unsafe { type_of(env, topic) } {
+                    sys::ValueType::napi_undefined => {
+                        Ok(Topic::Known(self.default_topic.ok_or(Reason::NoTopic)?))
+                    }
+                    // As in 0.1.x, where only `undefined` stood for the default.
+                    sys::ValueType::napi_null => Err(Reason::NoTopic.into()),
+                    _ => Err(Refusal::Reason(
+                        Reason::BadTopic,
+                        Some("it is no string".into()),
+                    )),
+                };
+            }
+            Err(NoText::NeedsRoom(bytes)) => {
+                let detail = format!("it is one of {bytes} bytes");
+                return Err(Refusal::Reason(Reason::BadTopic, Some(detail)));
+            }
+        }
+        if let Some(id) = scratch.last_topic_id
+            && scratch.topic == scratch.last_topic
+        {
+            return Ok(Topic::Known(id));
+        }
+        match std::str::from_utf8(&scratch.topic) {
+            Ok(name) if is_topic_name(name) => Ok(Topic::Named),
+            _ => {
+                let name = String::from_utf8_lossy(&scratch.topic);
+                let shown: String = name.chars().take(MAX_TOPIC_LENGTH).collect();
+                Err(Refusal::Reason(
+                    Reason::BadTopic,
+                    Some(format!("{shown:?}")),
+                ))
+            }
+        }
+    }
+
+    /// The bytes on the wire of a key that is a string.
     unsafe fn key(
         &self,
         env: sys::napi_env,
         key: sys::napi_value,
         bytes: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        let bad = |detail: String| (Reason::BadKey, Some(detail));
-        let quoted = self.encoding == KeyEncoding::Json;
+        bytes.clear();
+        if self.encoding == KeyEncoding::Raw {
+            // SAFETY: the caller's promise.
+            return unsafe { self.append_key(env, key, bytes) };
+        }
+        bytes.push(b'"');
+        // SAFETY: the caller's promise.
+        unsafe { self.append_key(env, key, bytes) }?;
+        if !bytes.get(1..).is_some_and(is_plain) {
+            return Err(Refusal::EscapeKey);
+        }
+        bytes.push(b'"');
+        Ok(())
+    }
+
+    unsafe fn append_key(
+        &self,
+        env: sys::napi_env,
+        key: sys::napi_value,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        // SAFETY: the caller's promise.
         unsafe {
-            if quoted {
-                bytes.push(b'"');
+            if bytes.capacity() == 0 {
+                bytes.reserve(64);
             }
-            // A string, nearly always: to try is cheaper than to ask for the type before.
-            if append_utf8(env, key, bytes).is_some() {
-                if !quoted {
-                    return Ok(());
-                }
-                if is_plain(&bytes[1..]) {
-                    bytes.push(b'"');
-                    return Ok(());
-                }
-            } else {
-                bytes.clear();
-                match type_of(env, key) {
-                    sys::ValueType::napi_number => {
-                        let mut number = 0.0;
-                        sys::napi_get_value_double(env, key, &mut number);
-                        if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
-                            bytes.extend_from_slice((number as i64).to_string().as_bytes());
-                            return Ok(());
-                        }
-                    }
-                    sys::ValueType::napi_object => {}
-                    kind => return Err(bad(format!("it is {}", kind_name(kind)))),
-                }
+            match append_within(env, key, bytes) {
+                Ok(_) => return Ok(()),
+                Err(NoText::NoString) => return Err(Reason::BadKey.into()),
+                Err(NoText::NeedsRoom(_)) => {}
             }
-            let text = self.json.text(key).map_err(bad)?;
-            bytes.clear();
-            append_utf8(env, text, bytes);
+            let length = utf8_length(env, key).ok_or(Reason::BadKey)?;
+            if length as u64 > self.shared.inbox.limits().total {
+                return Err(Reason::TooLarge.into());
+            }
+            append_utf8(env, key, bytes).ok_or(Reason::TooLarge)?;
         }
         Ok(())
     }
 
-    unsafe fn value(
-        &self,
-        env: sys::napi_env,
-        value: sys::napi_value,
-    ) -> Result<sys::napi_value, Refusal> {
-        match unsafe { type_of(env, value) } {
-            sys::ValueType::napi_object => {
-                unsafe { self.json.text(value) }.map_err(|detail| (Reason::BadValue, Some(detail)))
-            }
-            kind => Err((Reason::BadValue, Some(format!("it is {}", kind_name(kind))))),
-        }
-    }
-
     fn refuse(&self, reason: Reason, detail: Option<&str>) {
         self.shared.statistics.refuse(reason);
+        let kind = reason.name();
         tracing::dispatcher::with_default(&self.shared.log, || match detail {
-            Some(detail) => tracing::error!("message discarded: {} ({detail})", reason.sentence()),
-            None => tracing::error!("message discarded: {}", reason.sentence()),
+            Some(detail) => {
+                tracing::error!(kind, "message discarded: {} ({detail})", reason.sentence());
+            }
+            None => tracing::error!(kind, "message discarded: {}", reason.sentence()),
         });
     }
+}
+
+/// A refusal with the text that says what is wrong.
+unsafe fn refusal(env: sys::napi_env, reason: Reason, text: sys::napi_value) -> Refusal {
+    let mut bytes = Vec::new();
+    // SAFETY: the caller's promise. The text is ours, and short.
+    unsafe { append_utf8(env, text, &mut bytes) };
+    let detail = String::from_utf8_lossy(&bytes).into_owned();
+    Refusal::Reason(reason, Some(detail).filter(|detail| !detail.is_empty()))
+}
+
+unsafe fn form_of(env: sys::napi_env, form: sys::napi_value) -> Form {
+    let mut number = 0;
+    // SAFETY: the caller's promise; on failure the number stays 0.
+    unsafe { sys::napi_get_value_uint32(env, form, &mut number) };
+    [Form::KeyIsJson, Form::BadKey, Form::BadValue]
+        .into_iter()
+        .find(|form| *form as u32 == number)
+        .unwrap_or(Form::Plain)
 }
 
 /// Whether JSON text of this string is the string in quotes: nothing to escape, and no replacement
@@ -246,17 +364,4 @@ unsafe fn type_of(env: sys::napi_env, value: sys::napi_value) -> sys::napi_value
     // SAFETY: the caller's value is alive; on failure the value counts as undefined.
     unsafe { sys::napi_typeof(env, value, &mut kind) };
     kind
-}
-
-fn kind_name(kind: sys::napi_valuetype) -> &'static str {
-    match kind {
-        sys::ValueType::napi_undefined => "undefined",
-        sys::ValueType::napi_null => "null",
-        sys::ValueType::napi_boolean => "a boolean",
-        sys::ValueType::napi_number => "a number",
-        sys::ValueType::napi_string => "a string",
-        sys::ValueType::napi_symbol => "a symbol",
-        sys::ValueType::napi_function => "a function",
-        _ => "of another type",
-    }
 }

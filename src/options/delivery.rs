@@ -6,6 +6,8 @@ use super::tls::Properties;
 use super::value::{Result, Section, Value};
 
 const MAX_MS: i64 = 86_400_000;
+/// Librdkafka's own bound.
+const MAX_BACKOFF_MS: i64 = 300_000;
 /// The largest request that Kafka brokers take unless configured otherwise, in bytes: what the
 /// broker decides must be able to reach it, what it would hang up on must not.
 const MAX_MESSAGE_BYTES: i64 = 104_857_600 - 4096;
@@ -126,11 +128,10 @@ impl Delivery {
         set("partitioner", "murmur2_random".into());
         let resends = (attempts - 1).max(0);
         set("retries", resends.to_string());
-        set("retry.backoff.ms", min.clamp(1, 300_000).to_string());
-        set(
-            "retry.backoff.max.ms",
-            max.clamp(min.max(1), 300_000).to_string(),
-        );
+        let backoff = min.clamp(1, MAX_BACKOFF_MS);
+        set("retry.backoff.ms", backoff.to_string());
+        let longest = max.clamp(backoff, MAX_BACKOFF_MS);
+        set("retry.backoff.max.ms", longest.to_string());
         let batch_size = size.max(BATCH_SIZE);
         set("batch.size", batch_size.to_string());
         let linger = (together - ON_THE_WAY_MS).max(0.0);

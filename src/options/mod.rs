@@ -58,13 +58,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// `is_logger`: the option `logger` is a logger itself (pino, console), not settings for one.
-    ///
     /// # Errors
     /// Names the option that is wrong, what it got and what it takes.
     pub fn read(
         options: &Value,
-        is_logger: bool,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self> {
         const REQUIRED: &str =
@@ -149,7 +146,7 @@ impl Config {
             },
             fallback: FallbackConfig::read(&top, &mut warnings)?,
             client_id,
-            log_level: log_level(&top, is_logger, &mut warnings)?,
+            log_level: log_level(&top, &mut warnings)?,
             warnings: Vec::new(),
         };
         check_partitioner(&top)?;
@@ -179,12 +176,9 @@ fn client_id(top: &Section<'_>) -> Result<String> {
     Ok(id.to_owned())
 }
 
-fn log_level(top: &Section<'_>, is_logger: bool, warnings: &mut Vec<String>) -> Result<u8> {
+/// A logger itself (pino, console), which is no settings for one, does not come here: `lib/callbacks.js`.
+fn log_level(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<u8> {
     const EVERYTHING: u8 = 5;
-    if is_logger {
-        top.get("logger");
-        return Ok(EVERYTHING);
-    }
     let section = top.section("logger")?;
     let level = section
         .integer("logLevel", 0..=5, "(0 nothing, 1 errors, … 5 everything)")?
@@ -196,7 +190,7 @@ fn log_level(top: &Section<'_>, is_logger: bool, warnings: &mut Vec<String>) -> 
     Ok(level)
 }
 
-/// That it has a method `partition`, maybe of its class, is checked by `host.js`, which has it.
+/// That it has a method `partition`, maybe of its class, is checked by `lib/callbacks.js`.
 fn check_partitioner(top: &Section<'_>) -> Result<()> {
     match top.get("partitioner") {
         Value::Missing | Value::Object(_) | Value::Other(_) => Ok(()),

@@ -147,7 +147,7 @@ pub struct Counts {
     pub state_changes: u64,
     pub errors: Errors,
     pub file_errors: Errors,
-    pub last_reset: Option<SystemTime>,
+    pub last_reset: SystemTime,
 }
 
 impl Counts {

@@ -33,7 +33,7 @@ pub struct Pending(Arc<Mutex<Option<Deferred<Answer>>>>);
 impl Pending {
     /// The second is the promise.
     pub fn new(env: &Env) -> Result<(Self, Object<'_>)> {
-        let (deferred, promise) = Deferred::new(env)?;
+        let (deferred, promise) = Deferred::new(env, || ())?;
         Ok((Pending(Arc::new(Mutex::new(Some(deferred)))), promise))
     }
 

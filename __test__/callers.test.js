@@ -1,0 +1,281 @@
+// What callers do to the class, rightly or wrongly: queue() never throws, runs their code once, and
+// keeps nothing.
+
+const { execFile } = require('node:child_process')
+const path = require('node:path')
+const { promisify } = require('node:util')
+const { KafkaPublisher } = require('..')
+const { MockCluster } = require('../testing')
+const { makePublisher, makeDirectory, endPublishers } = require('./support/publisher')
+
+const run = promisify(execFile)
+const ROOT = JSON.stringify(path.resolve(__dirname, '..'))
+
+afterEach(endPublishers)
+
+const make = (options) =>
+  makePublisher({
+    connectionString: '127.0.0.1:1',
+    defaultTopic: 't',
+    retries: { attempts: 1 },
+    ...options,
+  })
+
+/** Runs `body` in a process of its own, with the package at hand; resolves with what it printed, and stderr. */
+async function inProcess(body, flags = []) {
+  const script = `
+    const { KafkaPublisher } = require(${ROOT})
+    const { MockCluster } = require(${JSON.stringify(path.resolve(__dirname, '..', 'testing.js'))})
+    const directory = ${JSON.stringify(makeDirectory())}
+    const options = { connectionString: '127.0.0.1:1', defaultTopic: 't', retries: { attempts: 1 }, fallback: { directory } }
+    const print = (value) => console.log(JSON.stringify(value))
+    ;(async () => { ${body} })()
+  `
+  const { stdout, stderr } = await run(process.execPath, [...flags, '-e', script], {
+    maxBuffer: 1 << 28,
+  })
+  return { printed: JSON.parse(stdout || 'null'), stderr }
+}
+
+test('a value is serialised once', () => {
+  const publisher = make()
+  let times = 0
+  const counting = (result) => ({
+    toJSON() {
+      times++
+      return result()
+    },
+  })
+  publisher.queue(
+    'k',
+    counting(() => ({ fine: true }))
+  )
+  publisher.queue(
+    'k',
+    counting(() => undefined)
+  )
+  publisher.queue(
+    'k',
+    counting(() => {
+      throw new Error('toJSON throws')
+    })
+  )
+  publisher.queue(
+    'k',
+    counting(() => 1n)
+  )
+  expect(times).toBe(4)
+  expect(publisher.getStatistics().discardedCnt.badValue).toBe(3)
+})
+
+test('a value that refers to itself is serialised twice, and published', async () => {
+  const publisher = make()
+  let times = 0
+  const value = {
+    get counted() {
+      return ++times
+    },
+  }
+  value.self = value
+  publisher.queue('k', value)
+  expect(times).toBe(2)
+  expect(publisher.getStatistics()).toMatchObject({ queueCnt: 1, curQueuedCnt: 1 })
+})
+
+test('a toJSON that queues, queues once', () => {
+  const publisher = make()
+  publisher.queue('k', {
+    toJSON() {
+      publisher.queue('inner', {})
+      throw new Error('and throws')
+    },
+  })
+  expect(publisher.getStatistics()).toMatchObject({ queueCnt: 2, discardedCnt: { badValue: 1 } })
+})
+
+test('a value too long for a string is given up after one try', () => {
+  const publisher = make()
+  const half = 'x'.repeat(300_000_000)
+  let times = 0
+  const value = {
+    get counted() {
+      return ++times
+    },
+    a: half,
+    b: half,
+  }
+  publisher.queue('k', value)
+  expect(times).toBe(1)
+  expect(publisher.getStatistics().discardedCnt.badValue).toBe(1)
+})
+
+test.each([
+  ['undefined', () => undefined],
+  ['null', () => null],
+  ['a number', () => 1],
+  ['another object', () => ({})],
+  [
+    'a proxy that throws',
+    () =>
+      new Proxy(
+        {},
+        {
+          get() {
+            throw new Error('no')
+          },
+        }
+      ),
+  ],
+  ['the class itself', () => KafkaPublisher],
+  ['its prototype', () => KafkaPublisher.prototype],
+  ['a buffer', () => Buffer.alloc(8)],
+])('queue() called on %s says so on stderr, and does not throw', async (_name, receiver) => {
+  const { queue } = make()
+  expect(queue.call(receiver(), 'k', {})).toBe(false)
+})
+
+test('queue() without its publisher is told on stderr', async () => {
+  const { stderr } = await inProcess(`
+    const { queue } = new KafkaPublisher(options)
+    queue('k', {})
+  `)
+  expect(stderr).toContain(
+    'kafka-publisher:error message discarded: queue() was not called on a KafkaPublisher'
+  )
+})
+
+test('other methods called on another object throw a TypeError that names them', () => {
+  for (const method of ['init', 'end', 'drained', 'queued', 'getStatistics', 'resetStatistics']) {
+    expect(() => KafkaPublisher.prototype[method].call({})).toThrow(TypeError)
+    expect(() => KafkaPublisher.prototype[method].call(undefined)).toThrow(method)
+  }
+})
+
+test('the class needs new, and can be extended', async () => {
+  expect(() => KafkaPublisher({ connectionString: '127.0.0.1:1' })).toThrow(TypeError)
+  class Mine extends KafkaPublisher {
+    queue(key, message) {
+      return super.queue(key, { ...message, mine: true })
+    }
+  }
+  const cluster = new MockCluster({ brokers: 1 })
+  const directory = makeDirectory()
+  const publisher = new Mine({
+    connectionString: cluster.connectionString,
+    defaultTopic: 't',
+    fallback: { directory },
+  })
+  publisher.queue('k', { n: 1 })
+  await publisher.end()
+  const [message] = await cluster.readTopic('t')
+  expect(JSON.parse(message.value)).toEqual({ n: 1, mine: true })
+  cluster.close()
+})
+
+test('what a program adds to Object.prototype is no option', async () => {
+  const { printed } = await inProcess(`
+    Object.prototype.x = 1
+    Object.prototype.brokers = 'many'
+    Object.prototype.defaultTopic = 7
+    const cluster = new MockCluster({})
+    const kp = new KafkaPublisher({ ...options, defaultTopic: 't', connectionString: cluster.connectionString,
+      producer: { 'linger.ms': 1 } })
+    kp.queue('k', {})
+    await kp.end()
+    print(kp.getStatistics().sentCnt)
+    cluster.close()
+  `)
+  expect(printed).toBe(1)
+})
+
+test('getters of a logger and of a partitioner are not read', () => {
+  const read = []
+  const spied = (methods) =>
+    Object.defineProperty(methods, 'secret', { enumerable: true, get: () => read.push('secret') })
+  make({
+    logger: spied({ error() {}, warn() {}, info() {} }),
+    partitioner: spied({ partition: () => 0 }),
+  })
+  expect(read).toEqual([])
+})
+
+test('each option is read once', () => {
+  const reads = {}
+  const options = { connectionString: '127.0.0.1:1', defaultTopic: 't', logger: { logLevel: 0 } }
+  options.fallback = { directory: makeDirectory() }
+  options.partitioner = { partition: () => 0 }
+  const spied = {}
+  for (const name of Object.keys(options)) {
+    Object.defineProperty(spied, name, {
+      enumerable: true,
+      get() {
+        reads[name] = (reads[name] ?? 0) + 1
+        return options[name]
+      },
+    })
+  }
+  const publisher = new KafkaPublisher(spied)
+  expect(reads).toEqual(Object.fromEntries(Object.keys(options).map((name) => [name, 1])))
+  return publisher.end()
+})
+
+test('an option that is absurdly large is refused at once', () => {
+  expect(() => make({ ssl: { ca: new Array(4_000_000_000) } })).toThrow(/ssl\.ca/)
+})
+
+test('retries.delay.min beyond what librdkafka takes is shortened, not a crash', async () => {
+  const { printed } = await inProcess(`
+    const kp = new KafkaPublisher({ ...options, retries: { attempts: 1, delay: { min: 300001 } } })
+    print(kp.getStatistics().state)
+    process.exit(0)
+  `)
+  expect(printed).toBe('created')
+})
+
+test('refused messages of 300 MB leave no memory behind', async () => {
+  const { printed } = await inProcess(
+    `
+    const kp = new KafkaPublisher({ ...options, logger: { logLevel: 0 } })
+    const rss = () => { gc(); return process.memoryUsage().rss / 1e6 }
+    kp.queue('k', {})
+    const before = rss()
+    for (let i = 0; i < 3; i++) kp.queue('k', { text: 'x'.repeat(300_000_000) })
+    kp.queue('x'.repeat(300_000_000), {})
+    kp.queue('k', {}, 'x'.repeat(300_000_000))
+    print([kp.getStatistics().discardedCnt, rss() - before])
+    await kp.end()
+  `,
+    ['--expose-gc']
+  )
+  const [discarded, growth] = printed
+  expect(discarded).toMatchObject({ tooLarge: 4, badTopic: 1 })
+  expect(growth).toBeLessThan(200)
+})
+
+test('refused messages name no topic: their topics are not remembered', async () => {
+  const { printed } = await inProcess(
+    `
+    const kp = new KafkaPublisher({ ...options, logger: { logLevel: 0 } })
+    const rss = () => { gc(); return process.memoryUsage().rss / 1e6 }
+    const refuse = (from, to) => {
+      for (let i = from; i < to; i++) kp.queue(null, {}, 'topic-of-a-long-and-made-up-name-'.repeat(6) + i)
+    }
+    refuse(0, 100_000)
+    const before = rss()
+    refuse(100_000, 500_000)
+    print(rss() - before)
+    await kp.end()
+  `,
+    ['--expose-gc']
+  )
+  // Remembered, they would take 120 MB.
+  expect(printed).toBeLessThan(50)
+})
+
+test('lastReset is the start until resetStatistics() is called', () => {
+  const before = Math.floor(Date.now() / 1000) * 1000
+  const { lastReset, filePublisher } = make().getStatistics()
+  expect(new Date(lastReset).toUTCString()).toBe(lastReset)
+  expect(Date.parse(lastReset)).toBeGreaterThanOrEqual(before)
+  expect(filePublisher.lastReset).toBe(lastReset)
+})

@@ -1,0 +1,5 @@
+const { serveSharedKafka } = require('./shared-kafka')
+
+module.exports = async () => {
+  globalThis.endSharedKafka = await serveSharedKafka()
+}

@@ -1,0 +1,39 @@
+// What can be said of the code without running it.
+
+import { readFile } from 'node:fs/promises'
+import { nodeModule, run, StepFailed } from './command.mjs'
+import { cargoEnv, committedTypes, generatedTypes } from './setup.mjs'
+import { step } from './steps.mjs'
+
+export const cargo = async (...args) => run('cargo', args, { env: await cargoEnv() })
+
+export async function checkFormat() {
+  await step('rustfmt', () => cargo('fmt', '--check'))
+  // `biome ci` colours every letter even when no terminal reads them.
+  const colors = process.stdout.isTTY ? [] : ['--colors=off']
+  const biome = [nodeModule('@biomejs/biome/bin/biome'), 'ci', '--error-on-warnings', ...colors]
+  await step('biome', () => run('node', [...biome, '.']))
+}
+
+/** The release profile throughout: what cargo builds of librdkafka and OpenSSL is shared. */
+export async function checkRust() {
+  await step('clippy', () =>
+    cargo('clippy', '--locked', '--release', '--all-targets', '--', '-D', 'warnings')
+  )
+}
+
+/** To be called when the addon is built. */
+export async function checkTypes() {
+  await step('index.d.ts', async () => {
+    const [committed, generated] = await Promise.all([
+      readFile(committedTypes, 'utf8').catch(() => null),
+      readFile(generatedTypes, 'utf8'),
+    ])
+    if (committed !== generated) {
+      throw new StepFailed(
+        'index.d.ts is not what the build generates: run `npm run dev` and commit index.d.ts'
+      )
+    }
+  })
+  await step('types', () => run('node', [nodeModule('typescript/bin/tsc'), '-p', '__test__/types']))
+}
