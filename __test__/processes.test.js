@@ -300,7 +300,7 @@ describe('what an ended publisher has left', () => {
     const fresh = unfinished('.lock.new')
     const progress = unfinished('-000001.log.progress.new')
     for (const file of [old, fresh, progress]) fs.writeFileSync(file, '')
-    makeOld(old)
+    for (const file of [old, progress]) makeOld(file)
     const next = makePublisher(patientOptions())
     await until(() => next.getStatistics().sentCnt === 10)
     await next.end()

@@ -31,7 +31,6 @@ pub struct Directory {
 /// What there is under a name, or is open.
 #[derive(Clone, Copy, Debug)]
 pub struct Status {
-    pub is_plain_file: bool,
     pub length: u64,
     /// Names that it has: 0 once it was removed.
     pub links: u64,

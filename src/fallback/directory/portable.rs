@@ -53,7 +53,6 @@ pub fn status(_: &Handle, path: &Path, name: &str) -> io::Result<Status> {
 /// An open file can't be told from others here, nor whether it has lost its name.
 pub fn status_of(metadata: &Metadata) -> Status {
     Status {
-        is_plain_file: metadata.is_file(),
         length: metadata.len(),
         links: 1,
         modified: metadata.modified().unwrap_or(UNIX_EPOCH),

@@ -70,7 +70,6 @@ pub fn entries(
 pub fn status(handle: &Handle, _: &Path, name: &str) -> io::Result<Status> {
     let status = statat(handle, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(Status {
-        is_plain_file: FileType::from_raw_mode(status.st_mode as _) == FileType::RegularFile,
         length: status.st_size as u64,
         links: status.st_nlink as u64,
         modified: time(status.st_mtime as i64, status.st_mtime_nsec as i64),
@@ -80,7 +79,6 @@ pub fn status(handle: &Handle, _: &Path, name: &str) -> io::Result<Status> {
 
 pub fn status_of(metadata: &Metadata) -> Status {
     Status {
-        is_plain_file: metadata.is_file(),
         length: metadata.len(),
         links: metadata.nlink(),
         modified: time(metadata.mtime(), metadata.mtime_nsec()),
