@@ -252,7 +252,10 @@ impl State {
     /// # Errors
     /// There is no memory for a message as large as this.
     fn begin_chunk(&mut self, room: usize) -> Result<(), Reason> {
-        let spare = self.spare.pop().filter(|spare| spare.room() >= room.max(CHUNK));
+        let spare = self
+            .spare
+            .pop()
+            .filter(|spare| spare.room() >= room.max(CHUNK));
         let next = match spare {
             Some(spare) => spare,
             None => Batch::try_with_capacity(room.max(CHUNK), CHUNK_RECORDS)
@@ -400,7 +403,11 @@ mod tests {
         }
         let state = inbox.lock();
         let rooms = state.spare.iter().map(Batch::room);
-        assert!(rooms.chain([state.current.room()]).all(|room| room <= 2 * CHUNK));
+        assert!(
+            rooms
+                .chain([state.current.room()])
+                .all(|room| room <= 2 * CHUNK)
+        );
     }
 
     #[test]

@@ -176,7 +176,6 @@ pub struct Batch {
 }
 
 impl Batch {
-
     /// # Errors
     /// There is no memory for it.
     pub fn try_with_capacity(

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <pthread.h>
+#include <signal.h>
 
 enum { WRITE, SYNC, READ, OPEN, UNLINK, RENAME, TRUNCATE, STAT, KINDS };
 
@@ -32,6 +33,9 @@ struct fault {
 struct control {
   volatile int64_t clock; // milliseconds that the wall clock is ahead
   struct fault faults[KINDS];
+  int64_t points;           // all calls, whatever they are and fail
+  volatile int64_t kill_at; // the process dies before this one; 0: never
+  volatile int64_t fail_at; // this one fails with EIO
 };
 
 static struct control *control;
@@ -55,6 +59,12 @@ static int fails_at(int kind, const char *path) {
   struct fault *fault = &control->faults[kind];
   size_t length = strlen(path), below = strlen(directory), suffix = strlen(fault->suffix);
   if (strncmp(path, directory, below) != 0) return 0;
+  int64_t point = __atomic_add_fetch(&control->points, 1, __ATOMIC_SEQ_CST);
+  if (point == control->kill_at) kill(getpid(), SIGKILL);
+  if (point == control->fail_at) {
+    errno = EIO;
+    return 1;
+  }
   if (length < suffix || strcmp(path + length - suffix, fault->suffix) != 0) return 0;
   __atomic_add_fetch(&fault->calls, 1, __ATOMIC_SEQ_CST);
   int64_t error = fault->error;

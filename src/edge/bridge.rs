@@ -178,8 +178,10 @@ impl Shore {
         let messages = jobs.iter().map(|job| job.messages.len()).sum();
         let text = serde_json::Value::from_iter(jobs.iter().map(job_to_json)).to_string();
         let id = self.replies.owe(reply);
-        let is_asked = Replies::function(env)
-            .is_ok_and(|reply| self.callbacks.partition(id, &text, napi::JsValue::raw(&reply)));
+        let is_asked = Replies::function(env).is_ok_and(|reply| {
+            self.callbacks
+                .partition(id, &text, napi::JsValue::raw(&reply))
+        });
         if !is_asked && let Some(reply) = Replies::take(id) {
             reply(
                 vec![None; messages],

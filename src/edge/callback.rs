@@ -130,5 +130,8 @@ pub unsafe fn text_function(env: sys::napi_env, queue: Rc<Queue>) -> Option<sys:
 
 unsafe extern "C" fn drop_queue(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
     // SAFETY: the reference that `text_function` gave to the function, which is gone.
-    guarded(|| drop(unsafe { Rc::from_raw(data.cast::<Queue>()) }), |_| ());
+    guarded(
+        || drop(unsafe { Rc::from_raw(data.cast::<Queue>()) }),
+        |_| (),
+    );
 }

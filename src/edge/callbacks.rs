@@ -158,7 +158,11 @@ impl Callbacks {
         (status == sys::Status::napi_ok && !value.is_null()).then_some(value)
     }
 
-    fn call(&self, function: sys::napi_value, arguments: &[sys::napi_value]) -> Option<sys::napi_value> {
+    fn call(
+        &self,
+        function: sys::napi_value,
+        arguments: &[sys::napi_value],
+    ) -> Option<sys::napi_value> {
         let env = self.env;
         let (mut this, mut result) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: on the JS thread, with live values. An exception (the environment is ending, or the
@@ -166,8 +170,14 @@ impl Callbacks {
         unsafe {
             sys::napi_get_undefined(env, &mut this);
             let count = arguments.len();
-            let status =
-                sys::napi_call_function(env, this, function, count, arguments.as_ptr(), &mut result);
+            let status = sys::napi_call_function(
+                env,
+                this,
+                function,
+                count,
+                arguments.as_ptr(),
+                &mut result,
+            );
             if status == sys::Status::napi_ok {
                 return Some(result);
             }

@@ -74,7 +74,10 @@ extern "C" fn at_exit() {
 #[cfg_attr(test, allow(dead_code))]
 pub fn leave_thread() {
     let work = || {
-        end_publishers(Some(std::thread::current().id()), bridge::deliver_last_lines);
+        end_publishers(
+            Some(std::thread::current().id()),
+            bridge::deliver_last_lines,
+        );
         stderr::flush(STDERR_PATIENCE);
     };
     guarded(work, |_| ());

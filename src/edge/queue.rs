@@ -12,7 +12,8 @@ use super::callback::{Arguments, Queued};
 use super::text::{NoText, append_text_within, append_utf8, append_within, utf8_length};
 use crate::inbox::{MIN_ROOM, Pushed};
 use crate::message::{
-    ANY_PARTITION, Amount, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms,
+    ANY_PARTITION, Amount, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name,
+    now_ms,
 };
 use crate::worker::Shared;
 
@@ -142,7 +143,11 @@ impl Queue {
             } else {
                 self.topic(env, topic, scratch)?
             };
-            let form = if count < 4 { Form::Plain } else { form_of(env, form) };
+            let form = if count < 4 {
+                Form::Plain
+            } else {
+                form_of(env, form)
+            };
             match form {
                 Form::Plain => self.key(env, key, &mut scratch.key)?,
                 Form::KeyIsJson => {

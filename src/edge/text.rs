@@ -25,9 +25,8 @@ pub enum NoText {
 pub unsafe fn utf8_length(env: sys::napi_env, string: sys::napi_value) -> Option<usize> {
     let mut length = 0;
     // SAFETY: without a buffer, only the length is written.
-    let status = unsafe {
-        sys::napi_get_value_string_utf8(env, string, ptr::null_mut(), 0, &mut length)
-    };
+    let status =
+        unsafe { sys::napi_get_value_string_utf8(env, string, ptr::null_mut(), 0, &mut length) };
     (status == sys::Status::napi_ok).then_some(length)
 }
 

@@ -74,7 +74,8 @@ impl Cap {
         let mut used = 0;
         for entry in directory.entries()? {
             let entry = entry?;
-            if !entry.is_plain_file || names::kind(&entry.name) == FileKind::Other {
+            let kind = names::kind(&entry.name);
+            if !entry.is_plain_file || matches!(kind, FileKind::Other | FileKind::Lock { .. }) {
                 continue;
             }
             match directory.status(&entry.name) {

@@ -60,10 +60,7 @@ pub struct Config {
 impl Config {
     /// # Errors
     /// Names the option that is wrong, what it got and what it takes.
-    pub fn read(
-        options: &Value,
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self> {
+    pub fn read(options: &Value, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         const REQUIRED: &str =
             "must be set to a comma list of seed brokers, such as '127.0.0.1:9092'";
         if *options == Value::Missing {
