@@ -1,5 +1,4 @@
 // Makes a fresh clone ready: npm dependencies, then the addon. Does nothing that is already done.
-// Run by itself (`npm run dev`) it also renews index.d.ts.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -8,7 +7,7 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { nodeModule, root, run, runMain, StepFailed } from './command.mjs'
+import { nodeModule, root, run, runMain } from './command.mjs'
 import { checkTools } from './tools.mjs'
 
 const at = (...parts) => path.join(root, ...parts)
@@ -17,10 +16,8 @@ const DEPENDENCIES_STAMP = at('node_modules', '.kafka-publisher-lock')
 const SOURCES = ['src', 'Cargo.toml', 'Cargo.lock', 'build.rs', '.cargo']
 const BUILD_STAMP = at('target', 'addon.json')
 
-/** Where the build leaves the addon and its types, before they are copied to the top folder. */
+/** Where the build leaves the addon, before it is copied to the top folder. */
 const OUTPUT = at('target', 'addon')
-export const generatedTypes = path.join(OUTPUT, 'index.d.ts')
-export const committedTypes = at('index.d.ts')
 
 /** All that the demo and the examples need. `profile`: of Cargo.toml's. */
 export async function setUp({ profile } = {}) {
@@ -45,14 +42,11 @@ export async function installDependencies() {
 export async function buildAddon({ profile = 'release' } = {}) {
   const inputs = await hashInputs(profile)
   const stamp = JSON.parse((await readText(BUILD_STAMP)) ?? 'null')
-  if (stamp?.inputs === inputs && existsSync(generatedTypes)) {
+  if (stamp?.inputs === inputs) {
     const addon = await readFile(at(stamp.file)).catch(() => null)
     if (addon && hash(addon) === stamp.addon) return
   }
 
-  const { dtsHeaderFile } = (await readPackage()).napi
-  // The tool only warns, and leaves the hand-written types out.
-  if (!existsSync(at(dtsHeaderFile))) throw new StepFailed(`${dtsHeaderFile} is missing`)
   await rm(OUTPUT, { recursive: true, force: true })
   await mkdir(OUTPUT, { recursive: true })
   const cli = nodeModule('@napi-rs/cli/dist/cli.js')
@@ -108,6 +102,5 @@ const hash = (data) => createHash('sha256').update(data).digest('hex')
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await runMain(async () => {
     await setUp()
-    await copyFile(generatedTypes, committedTypes)
   })
 }

@@ -39,7 +39,6 @@ process.on('uncaughtException', (error) => {
 
 function spoilPrototypes() {
   if (random.chance(0.3)) Object.prototype.x = 1
-  // biome-ignore lint/suspicious/noExtendNative: that is what some program does
   if (random.chance(0.1)) Array.prototype.extra = () => {}
 }
 

@@ -76,7 +76,6 @@ function partitioner(random) {
     fail,
     () => Promise.reject(new Error('rejected on purpose')),
     () => new Promise(() => {}),
-    // biome-ignore lint/suspicious/noThenProperty: a thenable that throws is the point
     () => Object.defineProperty({}, 'then', { get: fail }),
     (_topic, partitions) => {
       partitions.length = 0

@@ -19,7 +19,7 @@ fn value(json: &serde_json::Value) -> Value {
 }
 
 fn read(json: serde_json::Value) -> Result<Config> {
-    Config::read(&value(&json), false, &|_| None)
+    Config::read(&value(&json), &|_| None)
 }
 
 fn ok(mut json: serde_json::Value) -> Config {
