@@ -6,6 +6,7 @@ mod message;
 #[allow(dead_code, reason = "the addon's; only a part is used here")]
 #[path = "../../src/fallback/progress.rs"]
 mod progress_file;
+#[allow(dead_code, reason = "the addon's; only a part is used here")]
 #[path = "../../src/fallback/record.rs"]
 mod record_line;
 
