@@ -112,10 +112,32 @@ export interface KafkaPublisherOptions {
     /** Mode of the files. Default 0o600. */
     fileMode?: number
     /**
-     * Most bytes of all fallback files in the directory. At the cap the newest messages are discarded,
+     * Most bytes of all fallback files in the directory. What is discarded at the cap (`whenFull`) is
      * logged and counted as `discardedCnt.fallbackFull`. No cap by default.
      */
     maxBytes?: number
+    /**
+     * What is discarded at the cap: the messages that come, or this publisher's oldest file. Default
+     * `'discardNewest'`.
+     */
+    whenFull?: 'discardNewest' | 'discardOldest'
+    /**
+     * Messages in files that are older than so many milliseconds are not published, but kept in
+     * `.rejected` files. No limit by default.
+     */
+    maxAge?: number
+    /** What is kept in `.rejected` files of messages that could not be published. No limits by default. */
+    rejected?: {
+      /** Most bytes of all of them in the directory; the oldest are removed. */
+      maxBytes?: number
+      /** Milliseconds after which one is removed. */
+      maxAge?: number
+    }
+    /**
+     * Messages that the broker refuses for good, too large ones included, are kept in a `.rejected` file
+     * and counted as `replay.rejectedCnt`, rather than discarded. Default `false`.
+     */
+    keepRefused?: boolean
     /** Whether and how fallback files are published again when Kafka is there. Default `true`. */
     replay?:
       | boolean
@@ -207,7 +229,7 @@ export interface Logger {
 /**
  * All counts of a publisher, at one moment. At any moment
  * `queueCnt + discardedCnt.noTopic + recoveredCnt + carriedCnt` is
- * `curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total + replay.rejectedCnt`.
+ * `curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total + replay.rejectedCnt + handedOverCnt`.
  */
 export interface KafkaPublisherStatistics {
   /** Calls of `queue()` with a topic. */
@@ -278,6 +300,8 @@ export interface KafkaPublisherStatistics {
   spilledCnt: number
   /** Messages taken over from files of earlier processes. */
   recoveredCnt: number
+  /** Messages in files that another publisher has taken over, taking this one for dead. */
+  handedOverCnt: number
   /** Messages in memory and on disk at the last `resetStatistics()`. */
   carriedCnt: number
   /** Bytes of keys and values that wait to be handed to librdkafka. */
@@ -315,6 +339,8 @@ export interface KafkaPublisherStatistics {
     replayedCnt: number
     /** Lines that are no message, and messages refused for good: kept in `.rejected` files. */
     rejectedCnt: number
+    /** Lines that only a later version can publish; they stay in their files. */
+    heldCnt: number
     /** Messages from files that are handed to librdkafka; still counted in `fallback.messages`. */
     inFlightCnt: number
     /** When the oldest message in them was queued, as `Date.prototype.toUTCString` writes it. */

@@ -3,12 +3,12 @@
 //
 // A file whose disk was in trouble is tried again after 10 s: the tests wait for that side by side.
 
-const { randomUUID } = require('node:crypto')
 const fs = require('node:fs')
 const path = require('node:path')
 const { MockCluster } = require('../testing')
 const { Faults } = require('./support/faults')
-const { makeDirectory, endPublishers } = require('./support/publisher')
+const { makeDirectory, endPublishers, fallbackFiles } = require('./support/publisher')
+const { leaveFile, rejectedBytes } = require('./support/replay')
 const { endRemotes, startRemote } = require('./support/remote')
 const { coreShare } = require('./support/spoil')
 const { until } = require('./support/until')
@@ -36,8 +36,7 @@ function leave(text) {
   clusters.push(kafka)
   kafka.createTopic('t', { partitions: 1 })
   const directory = makeDirectory()
-  const file = path.join(directory, `fallback-${randomUUID()}-000001.log`)
-  fs.writeFileSync(file, text)
+  const name = path.basename(leaveFile(directory, text))
   const faults = new Faults(directory)
 
   async function start(replay) {
@@ -62,7 +61,9 @@ function leave(text) {
     until(async () => (await remote.statistics()).replay.replayedCnt >= count, {
       what: `${count} replayed`,
     })
-  const untilGone = () => until(() => !fs.existsSync(file), { what: 'a file that is gone' })
+  // Whatever its name is by now.
+  const isThere = () => fallbackFiles(directory).length > 0
+  const untilGone = () => until(() => !isThere(), { what: 'a file that is gone' })
 
   /** Ends it; all of the file is in Kafka, each message once, and counted so. */
   async function expectAllOnce(remote, count, rejected = 0) {
@@ -76,7 +77,8 @@ function leave(text) {
 
   return {
     directory,
-    file,
+    name,
+    isThere,
     faults,
     start,
     published,
@@ -127,10 +129,10 @@ test.concurrent.each([
     await disk.untilHit(kind, 2 * hits)
     expect(disk.faults.hits(kind)).toBeLessThanOrEqual(2 * hits)
     expect(await disk.published()).toEqual(range(0, 100))
-    expect(fs.existsSync(disk.file)).toBe(true)
+    expect(disk.isThere()).toBe(true)
     disk.faults.heal(kind)
     await disk.untilGone()
-    expect(fs.readFileSync(`${disk.file}.rejected`, 'utf8')).toBe(GARBAGE)
+    expect(rejectedBytes(disk.directory).toString()).toBe(GARBAGE)
     await disk.expectAllOnce(remote, 200, 1)
   }
 )
@@ -145,12 +147,12 @@ test.concurrent('a line kept apart can not be synced: its file stays until it wa
   await disk.untilHit('sync')
   await disk.untilReplayed(remote, 200)
   expect(await coreShare(remote)).toBeLessThan(0.5)
-  expect(fs.existsSync(disk.file)).toBe(true)
+  expect(disk.isThere()).toBe(true)
   const writes = disk.faults.calls('write')
   disk.faults.heal('sync')
   await disk.untilGone()
   expect(disk.faults.calls('write')).toBeGreaterThan(writes)
-  expect(fs.readFileSync(`${disk.file}.rejected`, 'utf8')).toBe(GARBAGE)
+  expect(rejectedBytes(disk.directory).toString()).toBe(GARBAGE)
   await disk.expectAllOnce(remote, 200, 1)
 })
 
@@ -161,7 +163,9 @@ test.concurrent.each([
   'a file can not be removed (%s): its messages are not published again',
   async (kind, replay, error) => {
     const disk = leave(lines(0, 500))
-    disk.faults.fail(kind, error, { suffix: '.log' })
+    // Taking it over is a rename, too.
+    const suffix = replay ? `archive/${disk.name}` : '.log'
+    disk.faults.fail(kind, error, { suffix })
     const remote = await disk.start(replay)
     await disk.untilHit(kind)
     expect(await coreShare(remote)).toBeLessThan(0.5)

@@ -114,6 +114,23 @@ describe('the disk is full', () => {
     })
   })
 
+  test('what fits of a batch is kept', async () => {
+    const retryOptions = { retries: 1, minTimeout: 20, maxTimeout: 50 }
+    const { remote, directory, fill, free } = await smallDisk({ retryOptions })
+    await fill()
+    await remote.queue(0, 20_000)
+    await until(async () => (await remote.statistics()).curQueuedCnt === 0)
+    await free()
+    const numbers = numbersOf(await readFiles(remote, directory))
+    expect(numbers.length).toBeGreaterThan(100)
+    expect(numbers.slice(0, 100)).toEqual(range(0, 100))
+    expect(await remote.end()).toMatchObject({
+      discardedCnt: { fallbackFailed: 20_000 - numbers.length },
+      fallback: { messages: numbers.length },
+      unaccountedCnt: 0,
+    })
+  })
+
   test('what had to be discarded is counted and logged, and writing goes on by itself', async () => {
     const retryOptions = { retries: 2, minTimeout: 20, maxTimeout: 50 }
     const { remote, directory, fill, free } = await smallDisk({ retryOptions })
@@ -197,8 +214,11 @@ test('the disk is unmounted and mounted again: what went with it is counted, the
   const found = await remote.run(async ({ publisher, require, addon }, from) => {
     await publisher.end()
     const { KafkaPublisher } = require(addon)
+    const { MockCluster } = require(`${addon}/testing`)
+    const cluster = new MockCluster({ brokers: 1 })
+    cluster.createTopic('t', { partitions: 1 })
     const next = new KafkaPublisher({
-      connectionString: '127.0.0.1:1',
+      connectionString: cluster.connectionString,
       logger: { logLevel: 0 },
       fallback: { directory: from },
     })
@@ -206,11 +226,13 @@ test('the disk is unmounted and mounted again: what went with it is counted, the
     while (next.getStatistics().recoveredCnt < 200) await new Promise(setImmediate)
     const { recoveredCnt, unaccountedCnt } = next.getStatistics()
     await next.end()
+    cluster.close()
     return { recoveredCnt, unaccountedCnt }
   }, directory)
   expect(found).toEqual({ recoveredCnt: 200, unaccountedCnt: 0 })
   expect(await remote.end()).toMatchObject({
-    discardedCnt: { fileRemoved: 200, total: 200 },
+    discardedCnt: { total: 0 },
+    handedOverCnt: 200,
     fallback: { messages: 100 },
     unaccountedCnt: 0,
   })
@@ -276,14 +298,15 @@ describe('EIO', () => {
     return { directory, faults, remote }
   }
 
-  test('on write: half a batch is cut off again, and what failed is written when it can be', async () => {
+  test('on write: half a line is cut off again, and what failed is written when it can be', async () => {
     const { directory, faults, remote } = await startFaulty()
     faults.fail('write', 'EIO', { suffix: '.log', half: true })
     await remote.queue(100, 200)
     const { filePublisher } = await untilErrors(remote)
     expect(filePublisher.lastError).toMatch(/Input\/output error/)
     expect(await coreShare(remote)).toBeLessThan(0.5)
-    expect(numbersOf(await readFiles(remote, directory))).toEqual(range(0, 100))
+    const kept = numbersOf(await readFiles(remote, directory))
+    expect(kept).toEqual(range(0, kept.length))
     faults.heal('write')
     await untilOnDisk(remote, 200)
     expect(numbersOf(await readFiles(remote, directory))).toEqual(range(0, 200))
@@ -315,35 +338,51 @@ describe('EIO', () => {
   })
 
   test.each(['interval', 'always'])(
-    'on fsync %s: the file is left as it is, and a new one begun; no second fsync says that all is well',
+    'on fsync %s: what could not be synced goes to a new file, until it is synced',
     async (fsync) => {
       const { directory, faults, remote } = await startFaulty({ fsync })
-      const untilSynced = () => until(() => faults.calls('sync') > 0, { what: 'a sync' })
-      await untilSynced()
+      await until(() => faults.calls('sync') > 0, { what: 'a sync' })
       faults.fail('sync', 'EIO', { suffix: '.log' })
       await remote.queue(100, 200)
-      const { filePublisher } = await untilErrors(remote, 1)
+      const { filePublisher } = await untilErrors(remote)
       expect(filePublisher.lastError).toMatch(/cannot sync .*Input\/output error/)
-      // Longer than the interval.
-      expect(await coreShare(remote, 1500)).toBeLessThan(0.5)
-      // One for each file that could not be synced, however long that is so.
-      const files = fallbackFiles(directory)
-      expect(faults.hits('sync')).toBe(files.length)
-      if (fsync === 'interval') expect(files.length).toBeLessThanOrEqual(2)
+      expect(await coreShare(remote)).toBeLessThan(0.5)
+      const { fallback } = await remote.statistics()
+      if (fsync === 'always') expect(fallback.messages).toBe(100)
       faults.heal('sync')
-      const calls = faults.calls('sync')
       await remote.queue(200, 300)
       await untilOnDisk(remote, 300)
-      await until(() => faults.calls('sync') > calls, { what: 'a sync of the new file' })
       await untilLogged(remote, 'ERROR', 'could not be synced; going on in a new one')
       expect(await remote.end()).toMatchObject({
         discardedCnt: { total: 0 },
-        fallback: { files: files.length + 1, messages: 300 },
+        fallback: { messages: 300 },
         unaccountedCnt: 0,
       })
       const texts = fallbackFiles(directory).map((file) => fs.readFileSync(file, 'utf8'))
-      expect(numbersOf(texts.slice(0, -1))).toEqual(range(0, 200))
-      expect(numbersOf(texts.slice(-1))).toEqual(range(200, 300))
+      expect(numbersOf(texts)).toEqual(range(0, 300))
+      expect(numbersOf(texts.slice(0, 1))).toEqual(range(0, 100))
     }
   )
+})
+
+test('the directory can not be looked at for a while: nothing counts as removed', async () => {
+  const directory = makeDirectory()
+  const faults = new Faults(directory)
+  const remote = await start(directory, { segmentBytes: 4000 }, { env: faults.env })
+  await remote.queue(0, 100)
+  await untilOnDisk(remote, 100)
+  faults.fail('stat', 'EACCES')
+  await remote.queue(100, 200)
+  await until(() => faults.hits('stat') > 0, { what: 'a failed stat' })
+  faults.heal('stat')
+  await remote.queue(200, 300)
+  await untilOnDisk(remote, 300)
+  expect(await remote.end()).toMatchObject({
+    discardedCnt: { total: 0 },
+    handedOverCnt: 0,
+    fallback: { messages: 300 },
+    unaccountedCnt: 0,
+  })
+  const texts = fallbackFiles(directory).map((file) => fs.readFileSync(file, 'utf8'))
+  expect(numbersOf(texts)).toEqual(range(0, 300))
 })

@@ -123,6 +123,7 @@ describe('maxBytes', () => {
   const sizeOf = () =>
     fs
       .readdirSync(directory)
+      .filter((name) => !name.endsWith('.lock'))
       .reduce((sum, name) => sum + (fs.statSync(path.join(directory, name)).size ?? 0), 0)
   const full = (publisher) => publisher.getStatistics().discardedCnt.fallbackFull
 
@@ -191,7 +192,10 @@ test("keep 'archive' moves what was replayed to archive/, as it was, and nobody 
   const publisher = make({ fallback: { replay: { keep: 'archive' } } })
   await untilReplayed(publisher)
   await publisher.end()
-  expect(fs.readdirSync(directory).sort()).toEqual(['archive', `${file}.rejected`])
+  expect(fs.readdirSync(directory).sort()).toEqual([
+    'archive',
+    expect.stringMatching(/\.rejected$/),
+  ])
   expect(fs.readFileSync(path.join(directory, 'archive', file), 'utf8')).toBe(content)
   const next = make()
   next.queue('k', { i: 100 })
@@ -233,7 +237,8 @@ test('a file that somebody removes in mid-replay is counted and logged, and the 
   leaveFile(directory, numberedLines(1000, 1100))
   const publisher = make({ fallback: { replay: { maxMessagesPerSecond: 500 } } })
   await until(() => publisher.getStatistics().replay.replayedCnt >= 100)
-  fs.rmSync(file)
+  const own = path.basename(file).slice('fallback-'.length)
+  fs.rmSync(fallbackFiles(directory).find((name) => name.endsWith(own)))
   await untilReplayed(publisher)
   const { sentCnt, recoveredCnt, discardedCnt, unaccountedCnt } = publisher.getStatistics()
   // What was open can be read to its end.

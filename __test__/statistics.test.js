@@ -7,11 +7,17 @@ afterEach(endPublishers)
 
 /** The two sides of the conservation law. */
 function law(statistics) {
-  const { queueCnt, discardedCnt, recoveredCnt, carriedCnt } = statistics
+  const { queueCnt, discardedCnt, recoveredCnt, carriedCnt, handedOverCnt } = statistics
   const { curQueuedCnt, fallback, sentCnt, replay } = statistics
   return {
     came: queueCnt + discardedCnt.noTopic + recoveredCnt + carriedCnt,
-    isAt: curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total + replay.rejectedCnt,
+    isAt:
+      curQueuedCnt +
+      fallback.messages +
+      sentCnt +
+      discardedCnt.total +
+      replay.rejectedCnt +
+      handedOverCnt,
   }
 }
 

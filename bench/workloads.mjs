@@ -108,6 +108,15 @@ export const WORKLOADS = {
     warmUp: 20_000,
     contenders: ['addon'],
   },
+  files: {
+    title: 'one file of one message for each of 100,000 dead processes',
+    task: 'files',
+    place: 'topic',
+    settings: TUNED,
+    bytes: 170,
+    messages: 100_000,
+    contenders: ['addon'],
+  },
   'replay-latency': {
     title: 'live acknowledgement at 10,000 messages/s, without and with a replay',
     task: 'replay-latency',

@@ -28,7 +28,7 @@ function deliver(logger, level, clientId, text) {
  * `reply` gets one partition a message, null where it failed, and the first failure's text.
  */
 function partitionWith(partitioner) {
-  return function (id, jobs, reply) {
+  return (id, jobs, reply) => {
     const results = []
     const limits = []
     let failure
@@ -74,7 +74,7 @@ function partitionWith(partitioner) {
 
 /** `{ host, port }` of where a broker is, or `{ failure }`, as JSON. */
 function redirectWith(redirection) {
-  return function (host, port) {
+  return (host, port) => {
     try {
       const to = redirection(host, port)
       return JSON.stringify({ host: String(to.host), port: Number(to.port) })

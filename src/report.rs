@@ -17,8 +17,12 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
         held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages;
     let queued = accepted + counts.refused - no_topic;
     let came = queued + no_topic + counts.recovered + counts.carried;
-    let is_at =
-        in_memory + counts.disk.messages + counts.delivered + discarded_total + counts.rejected;
+    let is_at = in_memory
+        + counts.disk.messages
+        + counts.delivered
+        + discarded_total
+        + counts.rejected
+        + counts.handed_over;
 
     let mut discarded = Map::new();
     for reason in Reason::ALL {
@@ -46,6 +50,7 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
         "discardedCnt": discarded,
         "spilledCnt": counts.spilled,
         "recoveredCnt": counts.recovered,
+        "handedOverCnt": counts.handed_over,
         "carriedCnt": counts.carried,
         "queuedBytes": held.bytes + counts.worker.bytes,
         "inFlightCnt": counts.flight.messages,
@@ -80,6 +85,7 @@ fn replay(counts: &Counts) -> Value {
         "messages": gauges.messages,
         "replayedCnt": counts.replayed,
         "rejectedCnt": counts.rejected,
+        "heldCnt": gauges.held,
         "inFlightCnt": counts.replaying.messages,
     });
     // A line can claim any time; only years of four digits have a date text.

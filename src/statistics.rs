@@ -8,6 +8,7 @@
 //! ```text
 //! queueCnt + discardedCnt.noTopic + recoveredCnt + carriedCnt
 //!     = curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total + replay.rejectedCnt
+//!         + handedOverCnt
 //! ```
 //!
 //! A message that is being replayed stays counted as on disk, where it is, until it is settled.
@@ -66,6 +67,7 @@ impl Default for Statistics {
             refused: 0,
             spilled: 0,
             recovered: 0,
+            handed_over: 0,
             carried: 0,
             written: 0,
             background_retries: 0,
@@ -115,7 +117,13 @@ impl Statistics {
         let mut inner = self.lock();
         let counts = &mut inner.counts;
         match from {
-            Place::Disk => counts.disk.subtract(messages_of(amount)),
+            Place::Disk => {
+                counts.disk.subtract(messages_of(amount));
+                if to == Place::Writer {
+                    // They were not written after all.
+                    counts.written = counts.written.saturating_sub(amount.messages);
+                }
+            }
             from => {
                 if let Some(place) = counts.place(from) {
                     place.subtract(amount);
@@ -173,6 +181,7 @@ impl Statistics {
         match to {
             Place::Delivered => counts.delivered += amount.messages,
             Place::Rejected => counts.rejected += amount.messages,
+            Place::HandedOver => counts.handed_over += amount.messages,
             Place::Disk => {
                 counts.written += amount.messages;
                 counts.disk.add(messages_of(amount));
@@ -303,6 +312,7 @@ impl Statistics {
         counts.refused = 0;
         counts.spilled = 0;
         counts.recovered = 0;
+        counts.handed_over = 0;
         counts.replayed = 0;
         counts.rejected = 0;
         counts.written = 0;

@@ -40,6 +40,11 @@ class Child {
     this.#gone = once(this.#process, 'close').finally(() => alive.delete(this))
   }
 
+  /** Whether it has ended, by itself or not. */
+  isGone() {
+    return !alive.has(this)
+  }
+
   queue(count) {
     this.#process.send({ command: 'queue', count })
   }

@@ -18,8 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 #include <pthread.h>
+#include <signal.h>
 
-enum { WRITE, SYNC, READ, OPEN, UNLINK, RENAME, TRUNCATE, KINDS };
+enum { WRITE, SYNC, READ, OPEN, UNLINK, RENAME, TRUNCATE, STAT, KINDS };
 
 struct fault {
   volatile int64_t error; // errno; 0: none
@@ -32,6 +33,9 @@ struct fault {
 struct control {
   volatile int64_t clock; // milliseconds that the wall clock is ahead
   struct fault faults[KINDS];
+  int64_t points;           // all calls, whatever they are and fail
+  volatile int64_t kill_at; // the process dies before this one; 0: never
+  volatile int64_t fail_at; // this one fails with EIO
 };
 
 static struct control *control;
@@ -55,6 +59,12 @@ static int fails_at(int kind, const char *path) {
   struct fault *fault = &control->faults[kind];
   size_t length = strlen(path), below = strlen(directory), suffix = strlen(fault->suffix);
   if (strncmp(path, directory, below) != 0) return 0;
+  int64_t point = __atomic_add_fetch(&control->points, 1, __ATOMIC_SEQ_CST);
+  if (point == control->kill_at) kill(getpid(), SIGKILL);
+  if (point == control->fail_at) {
+    errno = EIO;
+    return 1;
+  }
   if (length < suffix || strcmp(path + length - suffix, fault->suffix) != 0) return 0;
   __atomic_add_fetch(&fault->calls, 1, __ATOMIC_SEQ_CST);
   int64_t error = fault->error;
@@ -146,14 +156,57 @@ int open64(const char *path, int flags, ...) {
   return fails_path(OPEN, path) ? -1 : real(path, flags, mode);
 }
 
-int unlink(const char *path) {
-  REAL(unlink);
-  return fails_path(UNLINK, path) ? -1 : real(path);
+// The path of a name in an open directory.
+static int fails_name(int kind, int directory_fd, const char *name) {
+  if (!control || !name || !name[0]) return 0;
+  if (name[0] == '/' || directory_fd == AT_FDCWD) return fails_path(kind, name);
+  char link[64], path[PATH_MAX + NAME_MAX + 2];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", directory_fd);
+  int before = errno;
+  ssize_t length = readlink(link, path, PATH_MAX);
+  errno = before;
+  if (length <= 0) return 0;
+  snprintf(path + length, sizeof path - length, "/%s", name);
+  return fails_at(kind, path);
 }
 
-int rename(const char *from, const char *to) {
-  REAL(rename);
-  return fails_path(RENAME, to) ? -1 : real(from, to);
+int openat64(int directory_fd, const char *name, int flags, ...) {
+  REAL(openat64);
+  va_list rest;
+  va_start(rest, flags);
+  mode_t mode = va_arg(rest, mode_t);
+  va_end(rest);
+  return fails_name(OPEN, directory_fd, name) ? -1 : real(directory_fd, name, flags, mode);
+}
+
+int openat(int directory_fd, const char *name, int flags, ...) {
+  REAL(openat);
+  va_list rest;
+  va_start(rest, flags);
+  mode_t mode = va_arg(rest, mode_t);
+  va_end(rest);
+  return fails_name(OPEN, directory_fd, name) ? -1 : real(directory_fd, name, flags, mode);
+}
+
+int unlinkat(int directory_fd, const char *name, int flags) {
+  REAL(unlinkat);
+  return fails_name(UNLINK, directory_fd, name) ? -1 : real(directory_fd, name, flags);
+}
+
+int renameat(int from_fd, const char *from, int to_fd, const char *to) {
+  REAL(renameat);
+  return fails_name(RENAME, to_fd, to) ? -1 : real(from_fd, from, to_fd, to);
+}
+
+int fstatat64(int directory_fd, const char *name, struct stat64 *status, int flags) {
+  REAL(fstatat64);
+  return fails_name(STAT, directory_fd, name) ? -1 : real(directory_fd, name, status, flags);
+}
+
+int statx(int directory_fd, const char *restrict name, int flags, unsigned mask,
+          struct statx *restrict status) {
+  REAL(statx);
+  return fails_name(STAT, directory_fd, name) ? -1 : real(directory_fd, name, flags, mask, status);
 }
 
 // --- The wall clock. What waits until a time of it waits until the clock says so, also when it is

@@ -8,11 +8,12 @@ const path = require('node:path')
 const SOURCE = path.join(__dirname, 'faults.c')
 
 // The layout of `struct control` in faults.c: 64-bit numbers, then the text of a suffix.
-const KINDS = ['write', 'sync', 'read', 'open', 'unlink', 'rename', 'truncate']
+const KINDS = ['write', 'sync', 'read', 'open', 'unlink', 'rename', 'truncate', 'stat']
 const NUMBERS = 4 * 8
 const SUFFIX = 96
 const FAULT = NUMBERS + SUFFIX
-const SIZE = 8 + KINDS.length * FAULT
+const POINTS = 8 + KINDS.length * FAULT
+const SIZE = POINTS + 3 * 8
 
 /** The shared library, compiled once by each test file that needs it. */
 function compile(directory) {
@@ -80,6 +81,21 @@ class Faults {
   /** How many calls of this kind there were, for paths with the suffix that was last given. */
   calls(kind) {
     return this.#read(8 + KINDS.indexOf(kind) * FAULT + 24)
+  }
+
+  /** The process dies before its `at`th call on the directory, whatever that is. */
+  killAt(at) {
+    this.#write(POINTS + 8, at)
+  }
+
+  /** Its `at`th call on the directory fails with EIO. */
+  failAt(at) {
+    this.#write(POINTS + 16, at)
+  }
+
+  /** How many calls on the directory there were. */
+  points() {
+    return this.#read(POINTS)
   }
 
   /** Sets the child's wall clock ahead by this much (or back). */

@@ -67,7 +67,7 @@ function fallbackFiles(directory) {
   if (!fs.existsSync(directory)) return []
   return fs
     .readdirSync(directory)
-    .filter((name) => /^fallback-[0-9a-f-]{36}-\d{6,}\.log$/.test(name))
+    .filter((name) => /^fallback-[0-9a-f-]{36}(-[0-9a-f-]{36})?-\d{6,}\.log$/.test(name))
     .sort()
     .map((name) => path.join(directory, name))
 }

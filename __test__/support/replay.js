@@ -2,6 +2,7 @@
 
 const { randomUUID } = require('node:crypto')
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const { fallbackFiles } = require('./publisher')
 const { until } = require('./until')
@@ -37,7 +38,43 @@ function leaveFile(directory, content, { instance = randomUUID(), sequence = 1 }
   const name = `fallback-${instance}-${String(sequence).padStart(6, '0')}.log`
   const file = path.join(directory, name)
   fs.writeFileSync(file, content)
+  leaveLock(directory, instance)
   return file
+}
+
+/** The lock of a process of this machine that is no more: without one, nobody knows whose a file is. */
+function leaveLock(directory, instance) {
+  const text = JSON.stringify({ host: os.hostname(), boot: bootId(), pid: 1, beat: 1 })
+  fs.writeFileSync(path.join(directory, `fallback-${instance}.lock`), `${text}\n`)
+}
+
+function bootId() {
+  try {
+    return fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}
+
+/** The entries of all `.rejected` files in the directory, in the order of their files. */
+function rejectsIn(directory) {
+  return fs
+    .readdirSync(directory)
+    .filter((name) => name.endsWith('.log.rejected'))
+    .sort()
+    .flatMap((name) => fs.readFileSync(path.join(directory, name), 'utf8').split('\n').slice(0, -1))
+    .map((line) => JSON.parse(line))
+}
+
+/** The bytes of the lines in all `.rejected` files of the directory, each with its newline. */
+function rejectedBytes(directory) {
+  const newline = Buffer.from('\n')
+  return Buffer.concat(
+    rejectsIn(directory).flatMap(({ line, base64 }) => [
+      base64 === undefined ? Buffer.from(line) : Buffer.from(base64, 'base64'),
+      newline,
+    ])
+  )
 }
 
 /** Resolves when nothing is in memory, and no file is left that waits to be replayed. */
@@ -78,9 +115,15 @@ function sampleStatistics(publisher, intervalMs = 5) {
 /** The conservation law, reckoned here and not by the publisher. */
 function unaccounted(statistics) {
   const { queueCnt, recoveredCnt, carriedCnt, curQueuedCnt, sentCnt } = statistics
-  const { discardedCnt, fallback, replay } = statistics
+  const { discardedCnt, fallback, replay, handedOverCnt } = statistics
   const came = queueCnt + discardedCnt.noTopic + recoveredCnt + carriedCnt
-  const isAt = curQueuedCnt + fallback.messages + sentCnt + discardedCnt.total + replay.rejectedCnt
+  const isAt =
+    curQueuedCnt +
+    fallback.messages +
+    sentCnt +
+    discardedCnt.total +
+    replay.rejectedCnt +
+    handedOverCnt
   return Math.abs(came - isAt) + Math.abs(statistics.unaccountedCnt)
 }
 
@@ -100,6 +143,9 @@ module.exports = {
   lineOf,
   numberedLines,
   leaveFile,
+  leaveLock,
+  rejectsIn,
+  rejectedBytes,
   untilReplayed,
   sampleStatistics,
   unaccounted,

@@ -6,6 +6,7 @@ mod message;
 #[allow(dead_code, reason = "the addon's; only a part is used here")]
 #[path = "../../src/fallback/progress.rs"]
 mod progress_file;
+#[allow(dead_code, reason = "the addon's; only a part is used here")]
 #[path = "../../src/fallback/record.rs"]
 mod record_line;
 
@@ -75,6 +76,7 @@ pub fn progress(data: &[u8]) {
     let mut number = || numbers.next().unwrap_or(7);
     let progress = Progress {
         base: number(),
+        held: (0..number() % 3).map(|_| (number(), number())).collect(),
         fingerprint: number() as u32,
         fingerprint_length: number(),
         floors: (0..number() % 4)

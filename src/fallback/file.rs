@@ -1,46 +1,83 @@
-//! The fallback file that is being written, and what making it takes.
+//! The fallback file that is being written.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::directory::{Directory, Presence, presence};
+use super::text::Text;
 use crate::message::Amount;
+
+/// Lines that were written and not synced yet are kept in memory up to so many bytes, for the case that
+/// the sync fails.
+const MOST_KEPT: usize = 4 << 20;
 
 /// One file that is being written, whose content up to `length` is whole lines.
 #[derive(Debug)]
 pub struct CurrentFile {
+    name: String,
     path: PathBuf,
     sequence: u32,
     file: File,
     length: u64,
     amount: Amount,
     synced: u64,
+    /// What was written since the last good sync; `None` if that was too much, or is not wanted.
+    kept: Option<Text>,
+    keeps: bool,
 }
 
-/// Why lines could not be appended.
+/// Lines could not be appended, or not all of them.
 #[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// Nothing of it is in the file; trying again is safe.
-    #[error("{0}")]
-    Repaired(io::Error),
-    /// A torn line is left at the end of the file: it must be sealed.
-    #[error("{error} (and the torn line could not be cut off: {cut})")]
-    Torn { error: io::Error, cut: io::Error },
+pub struct AppendError {
+    error: io::Error,
+    /// Bytes of whole lines that are in the file.
+    pub written: usize,
+    /// A torn line is left at its end, which could not be cut off: it must be sealed.
+    pub torn: Option<io::Error>,
+}
+
+impl std::fmt::Display for AppendError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(formatter)?;
+        match &self.torn {
+            Some(cut) => write!(
+                formatter,
+                " (and the torn line could not be cut off: {cut})"
+            ),
+            None => Ok(()),
+        }
+    }
 }
 
 impl CurrentFile {
-    /// Makes a file that was not there before.
-    pub fn create(path: PathBuf, sequence: u32, mode: u32) -> io::Result<Self> {
-        let file = create_file(&path, mode)?;
-        sync_directory(path.parent().unwrap_or(Path::new(".")));
+    /// Makes a file that was not there before. `keeps`: see [`CurrentFile::take_back`].
+    pub fn create(
+        directory: &Directory,
+        name: String,
+        sequence: u32,
+        mode: u32,
+        keeps: bool,
+    ) -> io::Result<Self> {
+        let file = directory.create(&name, mode)?;
+        if let Err(error) = directory.sync() {
+            tracing::debug!(name, %error, "the fallback directory could not be synced");
+        }
         Ok(CurrentFile {
-            path,
+            path: directory.path_of(&name),
+            name,
             sequence,
             file,
             length: 0,
             amount: Amount::default(),
             synced: 0,
+            kept: keeps.then(Text::default),
+            keeps,
         })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub fn path(&self) -> &Path {
@@ -65,120 +102,87 @@ impl CurrentFile {
         self.synced == self.length
     }
 
-    /// Appends whole lines: all of them, or none.
-    pub fn append(&mut self, lines: &[u8], amount: Amount) -> Result<(), AppendError> {
-        match self.file.write_all(lines) {
-            Ok(()) => {
-                self.length += lines.len() as u64;
-                self.amount.add(amount);
-                Ok(())
+    /// Appends lines. What of them fits is kept, in whole lines.
+    pub fn append(&mut self, lines: &Text) -> Result<(), AppendError> {
+        let bytes = lines.bytes();
+        let mut done = 0;
+        let error = loop {
+            if done == bytes.len() {
+                self.has_appended(lines, done);
+                return Ok(());
             }
-            Err(error) => match self.file.set_len(self.length) {
-                Ok(()) => Err(AppendError::Repaired(error)),
-                Err(cut) => Err(AppendError::Torn { error, cut }),
-            },
+            match self.file.write(&bytes[done..]) {
+                Ok(0) => break io::ErrorKind::WriteZero.into(),
+                Ok(length) => done += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error,
+            }
+        };
+        let written = memchr::memrchr(b'\n', &bytes[..done]).map_or(0, |at| at + 1);
+        let cut = if written == done {
+            Ok(())
+        } else {
+            self.file.set_len(self.length + written as u64)
+        };
+        self.has_appended(lines, written);
+        Err(AppendError {
+            error,
+            written,
+            torn: cut.err(),
+        })
+    }
+
+    fn has_appended(&mut self, lines: &Text, length: usize) {
+        self.length += length as u64;
+        self.amount.add(lines.amount_of(length));
+        if let Some(kept) = &mut self.kept {
+            if kept.bytes().len() + length > MOST_KEPT {
+                self.kept = None;
+            } else {
+                kept.extend(lines, length);
+            }
         }
     }
 
+    /// From here on, what was written survives a power cut.
     pub fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         self.synced = self.length;
+        match &mut self.kept {
+            Some(kept) => kept.clear(),
+            none if self.keeps => *none = Some(Text::default()),
+            None => {}
+        }
         Ok(())
     }
 
-    /// Whether the path still leads to this file. What is written to one that was removed is lost
-    /// as soon as it is closed.
-    pub fn is_in_place(&self) -> bool {
-        is_in_place(&self.file, &self.path)
+    /// A sync has failed, and what the kernel says of the file after that can't be relied on. Returns
+    /// what was written since the last good one, which is not the file's any more.
+    pub fn take_back(&mut self) -> Option<Text> {
+        let kept = self.kept.take().filter(|kept| !kept.is_empty())?;
+        self.length = self.synced;
+        self.amount.subtract(kept.amount());
+        // If they can't be cut off, these lines are in two files, and published twice.
+        if let Err(error) = self.file.set_len(self.synced) {
+            tracing::warn!(path = %self.path.display(), %error, "lines that could not be synced stay in the file, and are written to another one");
+        }
+        Some(kept)
+    }
+
+    /// Where the file is: what is written to one that was removed is lost as soon as it is closed.
+    pub fn presence(&self) -> io::Result<Presence> {
+        presence(&self.file, &self.path)
     }
 
     /// Removes a file that holds no message.
     pub fn remove_if_empty(self) -> bool {
-        self.length == 0 && fs::remove_file(&self.path).is_ok()
-    }
-}
-
-/// Whether `path` leads to this open file.
-pub fn is_in_place(file: &File, path: &Path) -> bool {
-    let (Ok(ours), Ok(there)) = (file.metadata(), fs::metadata(path)) else {
-        return false;
-    };
-    is_same_file(&ours, &there)
-}
-
-#[cfg(unix)]
-fn is_same_file(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-/// An open file can't be removed here.
-#[cfg(not(unix))]
-fn is_same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
-    true
-}
-
-pub fn create_directory(directory: &Path, mode: u32) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    builder.create(directory)
-}
-
-pub fn create_file(path: &Path, mode: u32) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    options.open(path)
-}
-
-/// Makes a new file's name survive a power cut, where the platform can.
-pub fn sync_directory(directory: &Path) {
-    if cfg!(unix)
-        && let Err(error) = File::open(directory).and_then(|directory| directory.sync_all())
-    {
-        tracing::debug!(path = %directory.display(), %error, "the fallback directory could not be synced");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(unix)]
-    fn directory_and_file_are_the_owners_only() {
-        use std::os::unix::fs::PermissionsExt;
-        let top = tempfile::tempdir().unwrap();
-        let path = top.path().join("a/b/fallback.log");
-        let directory = path.parent().unwrap();
-        create_directory(directory, 0o700).unwrap();
-        let file = CurrentFile::create(path.clone(), 1, 0o600).unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(file.path()), 0o600);
-        assert_eq!(mode(directory), 0o700);
-        assert!(CurrentFile::create(path, 1, 0o600).is_err());
-    }
-
-    #[test]
-    fn a_removed_file_is_noticed() {
-        let top = tempfile::tempdir().unwrap();
-        let path = top.path().join("fallback.log");
-        let mut file = CurrentFile::create(path.clone(), 1, 0o600).unwrap();
-        file.append(b"{}\n", Amount::of_one(2)).unwrap();
-        assert!(file.is_in_place());
-        fs::remove_file(&path).unwrap();
-        assert!(!file.is_in_place());
-        fs::write(&path, "another").unwrap();
-        assert!(!file.is_in_place());
+        let parent = self.path.parent().unwrap_or(Path::new("."));
+        let remove = || Directory::open(parent)?.remove(&self.name);
+        self.length == 0
+            && self
+                .file
+                .metadata()
+                .is_ok_and(|metadata| metadata.len() == 0)
+            && remove().is_ok()
     }
 }

@@ -1,166 +1,170 @@
-//! Whose files are whose: an instance holds the lock of `fallback-<uuid>.lock` as long as it lives.
+//! Whose files are whose: an instance that has files holds the lock of `fallback-<uuid>.lock`, and says
+//! in it where it lives and, every [`BEAT`], that it does.
 //!
-//! The kernel lets go of a lock when its owner dies, however it dies. Then any other instance may take
-//! it, and with it all files of the dead one. On NFS, Linux makes a byte-range lock of it, which the
-//! server keeps for all hosts; that is why the file is opened for writing. Where there are no locks,
-//! what has not changed for [`QUIET`] counts as left behind, and an owner never appends to a file
-//! that it has left alone for [`IDLE_WITHOUT_LOCKS`].
+//! `{"host":…,"boot":…,"pid":…,"beat":…}`; `beat` counts. Whoever takes over from an instance writes
+//! `{"heir":…}` into the file before it removes it: should the instance live after all, it has the file
+//! open and reads there what became of its files.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::file::{create_file, is_in_place, sync_directory};
+use super::directory::{Directory, Presence, presence};
 use super::names;
 use crate::options::Modes;
 
-/// A file without a usable lock is left behind when it has not changed for this long.
-pub const QUIET: Duration = Duration::from_secs(600);
-/// Where there are no locks, a file is sealed when it has not been written to for this long.
-pub const IDLE_WITHOUT_LOCKS: Duration = Duration::from_secs(60);
+/// Between two signs of life.
+pub const BEAT: Duration = Duration::from_secs(2);
+/// More than a statement has.
+const LONGEST: u64 = 1024;
 
-/// The ownership of one instance's files.
+/// What a lock file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Statement {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    /// Of this start of the machine's kernel; empty where the system does not tell.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub boot: String,
+    pub pid: u32,
+    pub beat: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heir: Option<String>,
+}
+
+impl Statement {
+    fn own() -> Self {
+        static PLACE: OnceLock<(String, String)> = OnceLock::new();
+        let (host, boot) = PLACE.get_or_init(|| (host(), boot()));
+        Statement {
+            host: host.clone(),
+            boot: boot.clone(),
+            pid: std::process::id(),
+            beat: 0,
+            heir: None,
+        }
+    }
+
+    /// Whether a lock that this one's process holds is seen here, and is let go by its death. Where
+    /// the kernel can be told by its boot, its host's name does not matter: containers have others.
+    pub fn is_of_this_kernel(&self) -> bool {
+        let here = Statement::own();
+        if here.boot.is_empty() {
+            return self.boot.is_empty() && !self.host.is_empty() && self.host == here.host;
+        }
+        self.boot == here.boot
+    }
+
+    /// `None` for what is no statement.
+    pub fn read(mut file: &File) -> io::Result<Option<Self>> {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.take(LONGEST).read_to_end(&mut bytes)?;
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+
+    pub fn write(&self, mut file: &File) -> io::Result<()> {
+        let Ok(mut line) = serde_json::to_vec(self) else {
+            unreachable!("numbers and strings are always JSON")
+        };
+        line.push(b'\n');
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&line)?;
+        file.set_len(line.len() as u64)
+    }
+}
+
+#[cfg(unix)]
+fn host() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
+}
+
+fn boot() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    boot.unwrap_or_default().trim().to_owned()
+}
+
+/// This instance's own.
 #[derive(Debug)]
 pub struct Lease {
+    name: String,
     path: PathBuf,
     file: File,
-    is_locked: bool,
+    statement: Statement,
 }
 
 impl Lease {
-    /// For a new instance. Its file appears with the lock already held.
-    pub fn create(directory: &Path, instance: Uuid, modes: Modes) -> io::Result<Self> {
-        let path = names::lock(directory, instance);
-        let making = names::with_suffix(&path, ".new");
+    /// Its file appears with the lock already held.
+    pub fn create(directory: &Directory, instance: Uuid, modes: Modes) -> io::Result<Self> {
+        let name = names::lock(instance);
+        let making = names::unfinished(&name);
         // Left there by a directory that was full, or read-only, in between.
-        let _ = fs::remove_file(&making);
-        let file = create_file(&making, modes.file)?;
-        let is_locked = match file.try_lock() {
-            Ok(()) => true,
-            Err(error) => {
-                warn!(path = %path.display(), %error, "the file system has no locks: files that another instance leaves are taken over when they have been quiet for 10 minutes, and may be published twice");
-                false
-            }
-        };
-        if let Err(error) = fs::rename(&making, &path) {
-            let _ = fs::remove_file(&making);
-            return Err(error);
+        directory.remove_if_there(&making)?;
+        let file = directory.create_to_modify(&making, modes.file)?;
+        let path = directory.path_of(&name);
+        if let Err(error) = file.try_lock() {
+            warn!(path = %path.display(), %error, "the file system has no locks: files of other processes are taken over when these have given no sign of life for 30 s");
         }
-        sync_directory(directory);
+        let statement = Statement::own();
+        statement
+            .write(&file)
+            .and_then(|()| directory.rename(&making, directory, &name))
+            .inspect_err(|_| {
+                // Whoever finds it later removes it.
+                let _ = directory.remove(&making);
+            })?;
         Ok(Lease {
+            name,
             path,
             file,
-            is_locked,
+            statement,
         })
     }
 
-    /// Takes over from an instance that is dead; `None` if it lives. `changed` is when its files were
-    /// last written to.
-    pub fn take_over(
-        directory: &Path,
-        instance: Uuid,
-        changed: SystemTime,
-    ) -> io::Result<Option<Self>> {
-        let path = names::lock(directory, instance);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
-        let is_locked = match file.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => {
-                debug!(path = %path.display(), %error, "no lock");
-                let quiet = changed.elapsed().is_ok_and(|quiet| quiet >= QUIET);
-                if !quiet {
-                    return Ok(None);
-                }
-                false
-            }
-        };
-        // Another one may have finished and removed it since it was opened.
-        if !is_in_place(&file, &path) {
-            return Ok(None);
-        }
-        Ok(Some(Lease {
-            path,
-            file,
-            is_locked,
-        }))
-    }
-
-    /// Whether the kernel keeps others out.
-    pub fn is_locked(&self) -> bool {
-        self.is_locked
-    }
-
     /// Whether the lock is where others look for it.
-    pub fn is_in_place(&self) -> bool {
-        is_in_place(&self.file, &self.path)
+    pub fn presence(&self) -> io::Result<Presence> {
+        presence(&self.file, &self.path)
+    }
+
+    /// Whether another instance has taken these files over, as far as this file tells.
+    pub fn is_taken(&self) -> bool {
+        let statement = Statement::read(&self.file);
+        matches!(statement, Ok(Some(Statement { heir: Some(_), .. })))
+    }
+
+    /// Gives a sign of life.
+    pub fn beat(&mut self) -> io::Result<()> {
+        if self.is_taken() {
+            return Ok(());
+        }
+        self.statement.beat += 1;
+        self.statement.write(&self.file)
     }
 
     /// Nothing is left to own.
     pub fn retire(self) {
-        if self.is_in_place()
-            && let Err(error) = fs::remove_file(&self.path)
-        {
+        let Some(parent) = self.path.parent() else {
+            return;
+        };
+        let removed = match self.presence() {
+            Ok(Presence::Here) => Directory::open(parent).and_then(|d| d.remove(&self.name)),
+            _ => Ok(()),
+        };
+        if let Err(error) = removed {
             debug!(path = %self.path.display(), %error, "a lock file could not be removed");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MODES: Modes = Modes {
-        directory: 0o700,
-        file: 0o600,
-    };
-
-    #[test]
-    fn one_owner_at_a_time() {
-        let top = tempfile::tempdir().unwrap();
-        let (instance, now) = (Uuid::new_v4(), SystemTime::now());
-        let owner = Lease::create(top.path(), instance, MODES).unwrap();
-        assert!(owner.is_locked() && owner.is_in_place());
-        assert!(
-            Lease::take_over(top.path(), instance, now)
-                .unwrap()
-                .is_none()
-        );
-        drop(owner);
-        let heir = Lease::take_over(top.path(), instance, now)
-            .unwrap()
-            .unwrap();
-        assert!(
-            Lease::take_over(top.path(), instance, now)
-                .unwrap()
-                .is_none()
-        );
-        heir.retire();
-        assert_eq!(fs::read_dir(top.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn files_without_a_lock_file_can_be_taken_over() {
-        let top = tempfile::tempdir().unwrap();
-        let lease = Lease::take_over(top.path(), Uuid::new_v4(), SystemTime::now()).unwrap();
-        assert!(lease.unwrap().is_in_place());
-    }
-
-    #[test]
-    fn a_lock_that_was_removed_is_not_in_place() {
-        let top = tempfile::tempdir().unwrap();
-        let instance = Uuid::new_v4();
-        let owner = Lease::create(top.path(), instance, MODES).unwrap();
-        fs::remove_file(names::lock(top.path(), instance)).unwrap();
-        assert!(!owner.is_in_place());
     }
 }

@@ -4,14 +4,18 @@
 //! of messages on their way. Messages are settled in any order, so what is known of a file is an
 //! offset before which all is settled ([`Ledger::base`]) and, for each topic that had to be left
 //! behind because it is in trouble, a lower one of its own (its floor). A topic that is halted is
-//! skipped until its trouble is over; the next pass begins at its floor.
+//! skipped until its trouble is over; the next pass begins at its floor. Lines that only a later version
+//! can read are held: they are remembered by where they are, and never settled.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::message::TopicId;
 
 /// Topics whose messages wait, in all files.
 pub type Halted = HashSet<TopicId>;
+
+/// Stretches of held lines that are remembered of one file. Where there are more, it is not read further.
+const MOST_HELD: usize = 1000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -23,6 +27,7 @@ enum Fate {
 #[derive(Debug)]
 struct Sent {
     offset: u64,
+    next: u64,
     topic: TopicId,
     cost: u64,
     fate: Fate,
@@ -33,6 +38,8 @@ struct Sent {
 pub struct Checkpoint {
     pub base: u64,
     pub floors: HashMap<TopicId, u64>,
+    /// Stretches of held lines, from where to where.
+    pub held: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -45,8 +52,18 @@ pub struct Ledger {
     window: VecDeque<Sent>,
     first_id: u64,
     cost: u64,
+    /// Of those that have left the window since this was last asked for.
+    settled_cost: u64,
     /// All lines before this one were looked at in this pass; 0 between passes.
     position: u64,
+    held: BTreeMap<u64, u64>,
+    /// Held lines before this one have been looked at by this process.
+    held_to: u64,
+    held_lines: u64,
+    /// Topics in trouble that have held lines which this version knows.
+    held_for: HashSet<TopicId>,
+    /// There is more to be held than can be remembered.
+    is_stopped: bool,
 }
 
 impl Ledger {
@@ -54,28 +71,108 @@ impl Ledger {
         Ledger {
             base: checkpoint.base,
             floors: checkpoint.floors,
+            held: checkpoint.held,
             ..Ledger::default()
         }
     }
 
     /// Where a pass has to begin, or, in the midst of one, the first message that may be unsettled.
     pub fn start(&self, halted: &Halted) -> u64 {
-        let Checkpoint { base, floors } = self.checkpoint(halted);
+        let Checkpoint { base, floors, .. } = self.checkpoint(halted);
         floors
             .iter()
             .filter(|(topic, _)| !halted.contains(topic))
             .map(|(_, floor)| *floor)
+            .chain(self.first_held_unseen(halted))
             .fold(base, u64::min)
+    }
+
+    /// The first stretch of held lines that this process has not looked at: it may know them.
+    fn first_held_unseen(&self, halted: &Halted) -> Option<u64> {
+        let seen_to = if self.is_held_for_others_than(halted) {
+            0
+        } else {
+            self.held_to
+        };
+        let mut held = self.held.iter();
+        held.find(|(_, to)| **to > seen_to)
+            .map(|(from, _)| (*from).max(seen_to))
+    }
+
+    fn is_held_for_others_than(&self, halted: &Halted) -> bool {
+        self.held_for.iter().any(|topic| !halted.contains(topic))
+    }
+
+    /// A line that only a later version can read. Returns false if there are too many to remember.
+    pub fn hold(&mut self, offset: u64, next: u64) -> bool {
+        if offset >= self.held_to {
+            self.held_to = next;
+            self.held_lines += 1;
+        }
+        if self.is_held(offset) {
+            return true;
+        }
+        if let Some((_, to)) = self.held.range_mut(..offset).next_back()
+            && *to == offset
+        {
+            *to = next;
+        } else if self.held.len() < MOST_HELD {
+            self.held.insert(offset, next);
+        } else {
+            self.is_stopped = true;
+            self.held_lines -= 1;
+            return false;
+        }
+        true
+    }
+
+    pub fn is_held(&self, offset: u64) -> bool {
+        let before = self.held.range(..=offset).next_back();
+        before.is_some_and(|(_, to)| offset < *to)
+    }
+
+    /// A held line that this version knows is settled.
+    pub fn let_go(&mut self, offset: u64, next: u64) {
+        let before = self.held.range(..=offset).next_back();
+        let Some((from, to)) = before
+            .map(|(from, to)| (*from, *to))
+            .filter(|(_, to)| offset < *to)
+        else {
+            return;
+        };
+        self.held.remove(&from);
+        if from < offset {
+            self.held.insert(from, offset);
+        }
+        if next < to {
+            self.held.insert(next, to);
+        }
+    }
+
+    /// Lines that were found to be for a later version.
+    pub fn held_lines(&self) -> u64 {
+        self.held_lines
     }
 
     /// Whether a pass over the file, which has this length, may find something to send.
     pub fn has_due(&self, length: u64, halted: &Halted) -> bool {
-        self.base < length || self.floors.keys().any(|topic| !halted.contains(topic))
+        !self.is_stopped
+            && (self.base < length
+                || self.floors.keys().any(|topic| !halted.contains(topic))
+                || self.first_held_unseen(halted).is_some())
+    }
+
+    /// Whether a pass has been over all of it, and only topics in trouble and held lines are left.
+    pub fn is_pinned(&self, length: u64) -> bool {
+        self.base >= length && self.window.is_empty() && !self.is_complete(length)
     }
 
     /// Whether every message of the file is settled.
     pub fn is_complete(&self, length: u64) -> bool {
-        self.base >= length && self.floors.is_empty() && self.window.is_empty()
+        self.base >= length
+            && self.floors.is_empty()
+            && self.window.is_empty()
+            && self.held.is_empty()
     }
 
     /// Messages of this pass are numbered from `first_id`.
@@ -83,12 +180,17 @@ impl Ledger {
         debug_assert!(self.window.is_empty());
         self.first_id = first_id;
         self.position = self.start(halted);
+        if self.is_held_for_others_than(halted) {
+            (self.held_to, self.held_lines) = (0, 0);
+            self.held_for.clear();
+        }
     }
 
     /// Whether the message is not settled, as far as its topic and offset tell.
     pub fn is_unsettled(&self, offset: u64, topic: TopicId) -> bool {
-        offset >= self.floors.get(&topic).copied().unwrap_or(self.base)
-            && !self.ahead.contains(&offset)
+        (offset >= self.floors.get(&topic).copied().unwrap_or(self.base)
+            && !self.ahead.contains(&offset))
+            || self.is_held(offset)
     }
 
     /// Whether a line that is no message was dealt with before.
@@ -106,18 +208,29 @@ impl Ledger {
         if !self.is_unsettled(offset, topic) {
             return false;
         }
-        if halted.contains(&topic) {
-            self.floors.entry(topic).or_insert(offset);
-            return false;
+        if !halted.contains(&topic) {
+            return true;
         }
-        true
+        self.leave_behind(offset, topic);
+        false
+    }
+
+    /// A floor tells of lines behind it, too: of a held one, only its own place does.
+    fn leave_behind(&mut self, offset: u64, topic: TopicId) {
+        if self.is_held(offset) {
+            self.held_for.insert(topic);
+            return;
+        }
+        let floor = self.floors.entry(topic).or_insert(offset);
+        *floor = offset.min(*floor);
     }
 
     /// The message is on its way. Returns its number.
-    pub fn sent(&mut self, offset: u64, topic: TopicId, cost: u64) -> u64 {
+    pub fn sent(&mut self, offset: u64, next: u64, topic: TopicId, cost: u64) -> u64 {
         self.cost += cost;
         self.window.push_back(Sent {
             offset,
+            next,
             topic,
             cost,
             fate: Fate::Waiting,
@@ -130,10 +243,11 @@ impl Ledger {
         self.position = offset;
     }
 
-    /// Where the message of this number is in the file.
-    pub fn offset_of(&self, id: u64) -> Option<u64> {
+    /// Where the message of this number is in the file, and where the next line begins.
+    pub fn place_of(&self, id: u64) -> Option<(u64, u64)> {
         let index = id.checked_sub(self.first_id)?;
-        Some(self.window.get(index as usize)?.offset)
+        let sent = self.window.get(index as usize)?;
+        Some((sent.offset, sent.next))
     }
 
     /// Delivered, or refused for good. Returns whether that is news.
@@ -142,23 +256,45 @@ impl Ledger {
             return false;
         };
         sent.fate = Fate::Settled;
+        let (offset, next) = (sent.offset, sent.next);
+        if !self.held.is_empty() {
+            self.let_go(offset, next);
+        }
         self.advance(halted);
         true
     }
 
-    /// Not delivered: its topic is halted, and goes on from here.
-    pub fn came_back(&mut self, id: u64, halted: &mut Halted) {
+    /// A topic's trouble has begun, in whichever file. What is settled of it above its floor, which may
+    /// be that of an earlier trouble, must not be forgotten from here on.
+    pub fn halt(&mut self, topic: TopicId) {
+        let mark = self.mark();
+        if let Some(floor) = self.floors.get_mut(&topic) {
+            *floor = mark.max(*floor);
+        }
+    }
+
+    /// All before this was settled, as far as this pass has seen it.
+    fn mark(&self) -> u64 {
+        self.window
+            .front()
+            .map_or(self.position, |first| first.offset)
+    }
+
+    /// Not delivered: its topic, which is halted, goes on from here.
+    pub fn came_back(&mut self, id: u64, halted: &Halted) {
         if let Some(sent) = self.waiting(id) {
             sent.fate = Fate::Back;
             let (topic, offset) = (sent.topic, sent.offset);
-            if halted.insert(topic) {
-                self.floors.insert(topic, offset);
-            } else {
-                let floor = self.floors.entry(topic).or_insert(offset);
-                *floor = offset.min(*floor);
-            }
+            self.leave_behind(offset, topic);
         }
         self.advance(halted);
+    }
+
+    /// The topic of a message that is on its way.
+    pub fn topic_of(&self, id: u64) -> Option<TopicId> {
+        let index = id.checked_sub(self.first_id)?;
+        let sent = self.window.get(index as usize)?;
+        (sent.fate == Fate::Waiting).then_some(sent.topic)
     }
 
     fn waiting(&mut self, id: u64) -> Option<&mut Sent> {
@@ -174,13 +310,14 @@ impl Ledger {
                 Fate::Waiting => return,
                 Fate::Settled if halted.contains(&sent.topic) => {
                     let floor = self.floors.get(&sent.topic);
-                    if floor.is_some_and(|floor| sent.offset > *floor) {
+                    if floor.is_some_and(|floor| sent.offset >= *floor) {
                         self.ahead.insert(sent.offset);
                     }
                 }
                 Fate::Settled | Fate::Back => {}
             }
             self.cost -= sent.cost;
+            self.settled_cost += sent.cost;
             self.first_id += 1;
             self.window.pop_front();
         }
@@ -190,6 +327,18 @@ impl Ledger {
         self.window.is_empty()
     }
 
+    /// Cost of what has left the window since this was last asked.
+    pub fn take_settled(&mut self) -> u64 {
+        std::mem::take(&mut self.settled_cost)
+    }
+
+    /// Between passes: before this all is settled, whatever is halted.
+    pub fn first_unsettled(&self) -> u64 {
+        let floors = self.floors.values().copied();
+        let held = self.held.keys().next().copied();
+        floors.chain(held).fold(self.base, u64::min)
+    }
+
     /// Memory cost of the window.
     pub fn cost(&self) -> u64 {
         self.cost
@@ -197,10 +346,7 @@ impl Ledger {
 
     /// Where the file stands: whoever begins there misses nothing.
     pub fn checkpoint(&self, halted: &Halted) -> Checkpoint {
-        let mark = self
-            .window
-            .front()
-            .map_or(self.position, |first| first.offset);
+        let mark = self.mark();
         let base = self.base.max(mark);
         let floors = self.floors.iter().map(|(topic, floor)| {
             let floor = if halted.contains(topic) {
@@ -214,6 +360,7 @@ impl Ledger {
         Checkpoint {
             base,
             floors: floors.filter(|(_, floor)| *floor < base).collect(),
+            held: self.held.clone(),
         }
     }
 
@@ -227,7 +374,7 @@ impl Ledger {
     /// The pass is over, at the file's end or before; nothing is on its way.
     pub fn end_pass(&mut self, halted: &Halted) {
         debug_assert!(self.window.is_empty());
-        let Checkpoint { base, floors } = self.checkpoint(halted);
+        let Checkpoint { base, floors, .. } = self.checkpoint(halted);
         self.base = base;
         self.floors = floors;
         let start = self.floors.values().copied().fold(base, u64::min);
@@ -251,7 +398,7 @@ mod tests {
         for line in ledger.start(halted) / 10..lines {
             let (offset, topic) = (line * 10, if line % 2 == 0 { A } else { B });
             if ledger.is_due(offset, topic, halted) {
-                sent.push((ledger.sent(offset, topic, 1), offset));
+                sent.push((ledger.sent(offset, offset + 10, topic, 1), offset));
             }
             ledger.read_to(offset + 10);
         }
@@ -291,7 +438,9 @@ mod tests {
             if is_settled {
                 ledger.settled(id, &halted);
             } else {
-                ledger.came_back(id, &mut halted);
+                halted.insert(B);
+                ledger.halt(B);
+                ledger.came_back(id, &halted);
                 assert_eq!(ledger.checkpoint(&halted).base, 0);
                 assert_eq!(ledger.checkpoint(&halted).floors, HashMap::new());
             }
@@ -301,7 +450,8 @@ mod tests {
             ledger.checkpoint(&halted),
             Checkpoint {
                 base: 60,
-                floors: HashMap::from([(B, 30)])
+                floors: HashMap::from([(B, 30)]),
+                held: BTreeMap::new(),
             }
         );
         assert!(!ledger.has_due(60, &halted) && !ledger.is_complete(60));
@@ -330,11 +480,13 @@ mod tests {
         let (mut ledger, mut halted) = (Ledger::default(), Halted::new());
         pass(&mut ledger, 6, 0, &halted);
         ledger.settled(0, &halted);
-        ledger.came_back(3, &mut halted);
+        halted.insert(B);
+        ledger.halt(B);
+        ledger.came_back(3, &halted);
         // B at 10 is on its way: a crash now must not skip it.
         assert_eq!(ledger.checkpoint(&halted).base, 10);
         assert_eq!(ledger.checkpoint(&halted).floors, HashMap::new());
-        ledger.came_back(1, &mut halted);
+        ledger.came_back(1, &halted);
         assert_eq!(ledger.checkpoint(&halted).floors, HashMap::from([(B, 10)]));
         assert_eq!(ledger.checkpoint(&halted).base, 20);
     }
@@ -343,11 +495,78 @@ mod tests {
     fn a_pass_that_is_broken_off_goes_on_where_it_was() {
         let (mut ledger, mut halted) = (Ledger::default(), Halted::new());
         pass(&mut ledger, 4, 0, &halted);
+        halted.extend([A, B]);
         for id in 0..4 {
-            ledger.came_back(id, &mut halted);
+            ledger.came_back(id, &halted);
         }
         ledger.end_pass(&halted);
         halted.clear();
         assert_eq!(pass(&mut ledger, 6, 9, &halted).len(), 6);
+    }
+
+    #[test]
+    fn a_trouble_in_another_file_does_not_bring_back_what_was_settled() {
+        let (mut ledger, mut halted) = (Ledger::default(), Halted::from([B]));
+        pass(&mut ledger, 4, 0, &halted);
+        assert!(ledger.settled(0, &halted) && ledger.settled(1, &halted));
+        ledger.end_pass(&halted);
+        assert_eq!(ledger.checkpoint(&halted).floors, HashMap::from([(B, 10)]));
+        halted.clear();
+        assert_eq!(pass(&mut ledger, 4, 10, &halted), [(10, 10), (11, 30)]);
+        ledger.settled(10, &halted);
+        // B is halted because of another file, then comes back here, too.
+        halted.insert(B);
+        ledger.halt(B);
+        ledger.came_back(11, &halted);
+        ledger.end_pass(&halted);
+        halted.clear();
+        assert_eq!(pass(&mut ledger, 4, 20, &halted), [(20, 30)]);
+    }
+
+    #[test]
+    fn held_lines_are_kept_until_somebody_knows_them() {
+        let (mut ledger, halted) = (Ledger::default(), Halted::new());
+        ledger.begin_pass(0, &halted);
+        assert!(ledger.hold(0, 10) && ledger.hold(10, 20));
+        ledger.sent(20, 30, A, 1);
+        ledger.settled(0, &halted);
+        assert!(ledger.hold(30, 40));
+        ledger.read_to(40);
+        ledger.end_pass(&halted);
+        let checkpoint = ledger.checkpoint(&halted);
+        assert_eq!((checkpoint.base, ledger.held_lines()), (40, 3));
+        assert_eq!(checkpoint.held, BTreeMap::from([(0, 20), (30, 40)]));
+        assert!(!ledger.has_due(40, &halted) && ledger.is_pinned(40));
+
+        // The next version knows one of them.
+        let mut ledger = Ledger::new(checkpoint);
+        assert!(ledger.has_due(40, &halted));
+        ledger.begin_pass(0, &halted);
+        assert_eq!(ledger.position(), 0);
+        assert!(ledger.hold(0, 10) && ledger.is_due(10, A, &halted));
+        ledger.sent(10, 20, A, 1);
+        assert!(!ledger.is_due(20, A, &halted));
+        ledger.settled(0, &halted);
+        assert!(ledger.hold(30, 40));
+        ledger.read_to(40);
+        ledger.end_pass(&halted);
+        let held = ledger.checkpoint(&halted).held;
+        assert_eq!(held, BTreeMap::from([(0, 10), (30, 40)]));
+        assert_eq!(ledger.held_lines(), 2);
+    }
+
+    #[test]
+    fn more_held_lines_than_can_be_remembered_stop_the_file() {
+        let (mut ledger, halted) = (Ledger::default(), Halted::new());
+        ledger.begin_pass(0, &halted);
+        for line in 0..MOST_HELD as u64 {
+            assert!(ledger.hold(line * 20, line * 20 + 10));
+        }
+        let next = MOST_HELD as u64 * 20;
+        ledger.read_to(next);
+        assert!(!ledger.hold(next, next + 10));
+        ledger.end_pass(&halted);
+        assert_eq!(ledger.checkpoint(&halted).base, next);
+        assert!(!ledger.has_due(next + 100, &halted));
     }
 }

@@ -1,96 +1,115 @@
 //! The names of files in a fallback directory. No topic is ever part of one.
-
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+//!
+//! A file is named after who has it, and, once it was taken over, also after who has written it:
+//! `fallback-<owner>-<sequence>.log`, `fallback-<owner>-<writer>-<sequence>.log`. Writer and sequence
+//! stay the same as long as the file exists; its owner changes by a rename.
 
 use uuid::Uuid;
+
+/// Who has written a file, and its number there: the same as long as it exists.
+pub type SegmentId = (Uuid, u32);
 
 /// What a name says its file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// Messages of this instance: `fallback-<uuid>-<sequence>.log`.
+    /// Messages.
     Segment {
-        instance: Uuid,
-        sequence: u32,
+        owner: Uuid,
+        id: SegmentId,
     },
-    /// Held by its instance as long as that lives: `fallback-<uuid>.lock`.
+    /// Of an instance that has files: `fallback-<uuid>.lock`.
     Lock {
         instance: Uuid,
     },
     /// Beside a segment: how far it was replayed.
-    Progress,
+    Progress {
+        owner: Uuid,
+        id: SegmentId,
+    },
     /// Beside a segment: what of it could not be replayed.
-    Rejected,
-    /// A lock file before it gets its name; left there by a process that died.
+    Rejected {
+        owner: Uuid,
+        id: SegmentId,
+    },
+    /// A segment that is done, of which parts could not be read.
+    Damaged,
+    /// A file before it gets its name; left there by a process that died.
     Unfinished,
     /// Messages of 0.1.3 (`fallback.log`) or 0.1.4 (`fallback-<uuid>.log`).
     Legacy,
     Other,
 }
 
-pub fn segment(directory: &Path, instance: Uuid, sequence: u32) -> PathBuf {
-    directory.join(format!("fallback-{instance}-{sequence:06}.log"))
-}
-
-pub fn lock(directory: &Path, instance: Uuid) -> PathBuf {
-    directory.join(format!("fallback-{instance}.lock"))
-}
-
-pub fn progress(segment: &Path) -> PathBuf {
-    with_suffix(segment, ".progress")
-}
-
-/// The segment that a progress file is beside.
-pub fn segment_of_progress(progress: &Path) -> PathBuf {
-    let path = progress.with_extension("");
-    if progress.extension().is_some_and(|end| end == "new") {
-        path.with_extension("")
+pub fn segment(owner: Uuid, (writer, sequence): SegmentId) -> String {
+    if owner == writer {
+        format!("fallback-{owner}-{sequence:06}.log")
     } else {
-        path
+        format!("fallback-{owner}-{writer}-{sequence:06}.log")
     }
 }
 
-pub fn rejected(segment: &Path) -> PathBuf {
-    with_suffix(segment, ".rejected")
+pub fn lock(instance: Uuid) -> String {
+    format!("fallback-{instance}.lock")
 }
 
-pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
+pub fn progress(segment: &str) -> String {
+    format!("{segment}.progress")
+}
+
+pub fn rejected(segment: &str) -> String {
+    format!("{segment}.rejected")
+}
+
+pub fn damaged(segment: &str) -> String {
+    format!("{segment}.damaged")
+}
+
+/// Of a file that is being made.
+pub fn unfinished(name: &str) -> String {
+    format!("{name}.new")
 }
 
 pub fn kind(name: &str) -> FileKind {
     if name == "fallback.log" {
         return FileKind::Legacy;
     }
-    let Some(rest) = name.strip_prefix("fallback-") else {
-        return FileKind::Other;
-    };
-    let Some((uuid, rest)) = rest.split_at_checked(36) else {
-        return FileKind::Other;
-    };
-    let Ok(instance) = Uuid::try_parse(uuid) else {
+    let Some((owner, rest)) = name.strip_prefix("fallback-").and_then(uuid) else {
         return FileKind::Other;
     };
     match rest {
-        ".lock" => return FileKind::Lock { instance },
+        ".lock" => return FileKind::Lock { instance: owner },
         ".lock.new" => return FileKind::Unfinished,
         ".log" => return FileKind::Legacy,
         _ => {}
     }
-    let Some((number, suffix)) = rest
-        .strip_prefix('-')
-        .and_then(|rest| rest.split_once(".log"))
-    else {
+    let Some(rest) = rest.strip_prefix('-') else {
         return FileKind::Other;
     };
-    match (number.parse(), suffix) {
-        (Ok(sequence), "") => FileKind::Segment { instance, sequence },
-        (Ok(_), ".progress" | ".progress.new") => FileKind::Progress,
-        (Ok(_), ".rejected") => FileKind::Rejected,
+    let (writer, rest) = match uuid(rest) {
+        Some((writer, rest)) if rest.starts_with('-') => (writer, &rest[1..]),
+        _ => (owner, rest),
+    };
+    let Some((number, suffix)) = rest.split_once(".log") else {
+        return FileKind::Other;
+    };
+    let Ok(sequence) = number.parse() else {
+        return FileKind::Other;
+    };
+    let id = (writer, sequence);
+    match suffix {
+        "" => FileKind::Segment { owner, id },
+        ".progress" => FileKind::Progress { owner, id },
+        ".rejected" => FileKind::Rejected { owner, id },
+        ".damaged" => FileKind::Damaged,
+        ".progress.new" | ".new" => FileKind::Unfinished,
         _ => FileKind::Other,
     }
+}
+
+/// The uuid at the beginning, and what follows.
+fn uuid(text: &str) -> Option<(Uuid, &str)> {
+    let (uuid, rest) = text.split_at_checked(36)?;
+    Some((Uuid::try_parse(uuid).ok()?, rest))
 }
 
 /// A daily folder of 3.x: `<yyyymmdd>`.
@@ -109,46 +128,28 @@ mod tests {
 
     #[test]
     fn names_tell_what_files_are() {
-        let instance = Uuid::new_v4();
-        let path = segment(Path::new("d"), instance, 7);
-        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(
-            kind(&name(&path)),
-            FileKind::Segment {
-                instance,
-                sequence: 7
-            }
-        );
-        let making = with_suffix(&progress(&path), ".new");
-        for beside in [&progress(&path), &making] {
-            assert_eq!(kind(&name(beside)), FileKind::Progress);
-            assert_eq!(segment_of_progress(beside), path);
+        let (owner, writer) = (Uuid::new_v4(), Uuid::new_v4());
+        for id in [(owner, 7), (writer, 7), (writer, 1_234_567)] {
+            let name = segment(owner, id);
+            assert_eq!(kind(&name), FileKind::Segment { owner, id });
+            assert_eq!(kind(&progress(&name)), FileKind::Progress { owner, id });
+            assert_eq!(kind(&rejected(&name)), FileKind::Rejected { owner, id });
+            assert_eq!(kind(&damaged(&name)), FileKind::Damaged);
+            assert_eq!(kind(&unfinished(&name)), FileKind::Unfinished);
+            assert_eq!(kind(&unfinished(&progress(&name))), FileKind::Unfinished);
         }
-        assert_eq!(kind(&name(&rejected(&path))), FileKind::Rejected);
-        assert_eq!(
-            kind(&name(&lock(Path::new("d"), instance))),
-            FileKind::Lock { instance }
-        );
+        assert_eq!(kind(&lock(owner)), FileKind::Lock { instance: owner });
+        assert_eq!(kind(&unfinished(&lock(owner))), FileKind::Unfinished);
         assert_eq!(kind("fallback.log"), FileKind::Legacy);
-        assert_eq!(kind(&format!("fallback-{instance}.log")), FileKind::Legacy);
-        let many = segment(Path::new("d"), instance, 1_234_567);
-        assert_eq!(
-            kind(&name(&many)),
-            FileKind::Segment {
-                instance,
-                sequence: 1_234_567
-            }
-        );
-        let lock = lock(Path::new("d"), instance);
-        let unfinished = with_suffix(&lock, ".new");
-        assert_eq!(kind(&name(&unfinished)), FileKind::Unfinished);
+        assert_eq!(kind(&format!("fallback-{owner}.log")), FileKind::Legacy);
         for other in [
             "orders.log",
             "fallback-",
             "fallback-x-000001.log",
-            &format!("fallback-{instance}-x.log"),
-            &format!("fallback-{instance}-000001.log.bak"),
-            &format!("fallback-{instance}.lock.bak"),
+            &format!("fallback-{owner}-x.log"),
+            &format!("fallback-{owner}-{writer}.log"),
+            &format!("fallback-{owner}-000001.log.bak"),
+            &format!("fallback-{owner}.lock.bak"),
             "fallback-üüüüüüüüüüüüüüüüüüüüüü-000001.log",
         ] {
             assert_eq!(kind(other), FileKind::Other, "{other}");

@@ -1,7 +1,7 @@
 //! How far a file has been replayed, kept beside it as `<file>.progress`.
 //!
 //! It is written after Kafka's acknowledgements and never before, so one that is lost, old or damaged
-//! costs duplicates and no message. One that does not fit its file, or fits another, is not believed.
+//! costs duplicates and no message. Its envelope has a checksum. One that does not fit its file, or fits another, is not believed.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,10 @@ pub struct Progress {
     /// For a topic that is behind: its messages before this offset are settled.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub floors: BTreeMap<String, u64>,
-    /// CRC-32 of the first `fingerprint_length` bytes of the file.
+    /// From where to where lines are held back: they are not settled, whatever the base is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<(u64, u64)>,
+    /// CRC-32C of the first `fingerprint_length` bytes of the file.
     pub fingerprint: u32,
     pub fingerprint_length: u64,
 }
@@ -27,7 +30,7 @@ pub struct Progress {
 struct Envelope<'a> {
     #[serde(borrow)]
     progress: &'a RawValue,
-    crc32: u32,
+    crc32c: u32,
 }
 
 impl Progress {
@@ -35,7 +38,7 @@ impl Progress {
     pub fn encode(&self) -> Vec<u8> {
         let encoded = serde_json::value::to_raw_value(self).and_then(|progress| {
             serde_json::to_vec(&Envelope {
-                crc32: crc32fast::hash(progress.get().as_bytes()),
+                crc32c: crc32c::crc32c(progress.get().as_bytes()),
                 progress: &progress,
             })
         });
@@ -50,7 +53,7 @@ impl Progress {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let envelope: Envelope<'_> = serde_json::from_slice(bytes).ok()?;
         let text = envelope.progress.get();
-        if crc32fast::hash(text.as_bytes()) != envelope.crc32 {
+        if crc32c::crc32c(text.as_bytes()) != envelope.crc32c {
             return None;
         }
         serde_json::from_str(text).ok()
@@ -58,7 +61,8 @@ impl Progress {
 
     /// The offsets that must each be the beginning of a line, or the end of the file.
     pub fn offsets(&self) -> impl Iterator<Item = u64> + '_ {
-        self.floors.values().copied().chain([self.base])
+        let held = self.held.iter().flat_map(|(from, to)| [*from, *to]);
+        self.floors.values().copied().chain([self.base]).chain(held)
     }
 }
 
@@ -70,6 +74,7 @@ mod tests {
         Progress {
             base: 1 << 40,
             floors: BTreeMap::from([("orders".into(), 17)]),
+            held: vec![(3, 17), (20, 21)],
             fingerprint: 0xdead_beef,
             fingerprint_length: 1024,
         }

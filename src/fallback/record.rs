@@ -1,11 +1,44 @@
 //! One line of a fallback file: a message as a JSON object that `jq` can read.
+//!
+//! # Members
+//! - `topic`: a string, a name that Kafka can have.
+//! - `key`: the exact JSON text that is the key on the wire; with `"keyEncoding":"raw"` the key is the
+//!   text of this JSON string itself. `null`: no key.
+//! - `value`: the exact JSON text that is the value on the wire.
+//! - `timestamp`: when the message was queued, in milliseconds since the Unix epoch.
+//! - `crc32c`: the last member, eight hexadecimal digits: CRC-32C of the line's bytes up to the comma
+//!   before this member. A line whose checksum is wrong is no message. Lines without one are those of
+//!   0.1.x (`topic`, `key`, `value`), of 3.x (`topic`, `mesgValue`: the value's JSON text as a string,
+//!   `ackKey`: not used) and what people write.
+//!
+//! These are part of the format, and this version does not write them:
+//! - `headers`: an array of `[name, value]`, in their order; the name a string, the value a string, or
+//!   `{"base64":…}` for bytes that are no UTF-8.
+//! - `partition`: the number of the partition that the message was queued for.
+//! - `"valueEncoding":"base64"`: the value on the wire is what the string `value` decodes to;
+//!   `"valueEncoding":"raw"`: it is the text of the string `value` itself.
+//! - `"value":null`: a tombstone; no value.
+//!
+//! A line with one of these, or with a member that is not named here, is from a version that knows more.
+//! Publishing it without that would make another message of it: it is held back, with its file, until
+//! such a version comes ([`Unreadable::is_for_later`]).
 
 use std::borrow::Cow;
+use std::fmt;
+use std::io::Write;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::message::{KeyEncoding, Record, is_topic_name};
+
+const CHECKSUM_BEGIN: &[u8] = b",\"crc32c\":\"";
+const CHECKSUM_DIGITS: usize = 8;
+const CHECKSUM_END: &[u8] = b"\"}";
+const CHECKSUM_LENGTH: usize = CHECKSUM_BEGIN.len() + CHECKSUM_DIGITS + CHECKSUM_END.len();
+/// So many of its fixed bytes make a line's end a checksum, if a damaged one.
+const CHECKSUM_LIKENESS: usize = 10;
 
 /// Appends the line of one message, with its newline.
 ///
@@ -19,6 +52,7 @@ pub fn append(
     key: &[u8],
     value: &[u8],
 ) {
+    let start = line.len();
     line.extend_from_slice(b"{\"topic\":\"");
     line.extend_from_slice(topic.as_bytes());
     line.extend_from_slice(b"\",\"key\":");
@@ -29,11 +63,21 @@ pub fn append(
     line.extend_from_slice(b",\"value\":");
     line.extend_from_slice(value);
     line.extend_from_slice(b",\"timestamp\":");
-    line.extend_from_slice(record.timestamp.to_string().as_bytes());
+    // Writing to a Vec does not fail.
+    let _ = write!(line, "{}", record.timestamp);
     if encoding == KeyEncoding::Raw {
         line.extend_from_slice(b",\"keyEncoding\":\"raw\"");
     }
-    line.extend_from_slice(b"}\n");
+    let checksum = digits(&line[start..]);
+    line.extend_from_slice(CHECKSUM_BEGIN);
+    line.extend_from_slice(&checksum);
+    line.extend_from_slice(CHECKSUM_END);
+    line.push(b'\n');
+}
+
+fn digits(bytes: &[u8]) -> [u8; CHECKSUM_DIGITS] {
+    let checksum = crc32c::crc32c(bytes);
+    std::array::from_fn(|at| b"0123456789abcdef"[(checksum >> (28 - 4 * at)) as usize & 15])
 }
 
 /// Appends `text` as a JSON string, escaped as V8's `JSON.stringify` does.
@@ -67,24 +111,139 @@ pub enum Unreadable {
     NoKey,
     #[error("the line has an unknown keyEncoding")]
     BadKeyEncoding,
+    #[error("the line is damaged: its checksum is wrong")]
+    Damaged,
+    #[error("the line is garbage, or too long")]
+    NotKept,
+    #[error("the disk cannot read the line")]
+    Lost,
+    #[error("the line has '{0}', which this version does not know")]
+    ForLater(String),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+impl Unreadable {
+    /// The line may be a message for a version that knows more: it must stay where it is.
+    pub fn is_for_later(&self) -> bool {
+        matches!(self, Unreadable::ForLater(_))
+    }
+}
+
+/// What a line says of itself.
+#[derive(PartialEq, Eq)]
+enum Checksum {
+    None,
+    Right,
+    Wrong,
+}
+
+fn checksum(line: &[u8]) -> Checksum {
+    let Some(at) = line.len().checked_sub(CHECKSUM_LENGTH) else {
+        return Checksum::None;
+    };
+    let (checked, member) = line.split_at(at);
+    let (begin, rest) = member.split_at(CHECKSUM_BEGIN.len());
+    let (found, end) = rest.split_at(CHECKSUM_DIGITS);
+    let like = |a: &[u8], b: &[u8]| a.iter().zip(b).filter(|(a, b)| a == b).count();
+    match like(begin, CHECKSUM_BEGIN) + like(end, CHECKSUM_END) {
+        alike if alike < CHECKSUM_LIKENESS => Checksum::None,
+        alike if alike < CHECKSUM_LENGTH - CHECKSUM_DIGITS => Checksum::Wrong,
+        _ if found == digits(checked) => Checksum::Right,
+        _ => Checksum::Wrong,
+    }
+}
+
+/// The members of a line, as far as they are known.
+#[derive(Default)]
 struct Line<'a> {
-    #[serde(borrow)]
-    topic: Cow<'a, str>,
-    #[serde(borrow, default)]
+    topic: Option<&'a RawValue>,
     key: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     value: Option<&'a RawValue>,
-    #[serde(default)]
     timestamp: Option<i64>,
-    #[serde(default)]
     key_encoding: Option<String>,
+    has_checksum: bool,
     /// 3.x: the value's JSON text, as a string.
-    #[serde(default)]
     mesg_value: Option<String>,
+    /// A member that this version can't honour.
+    for_later: Option<String>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Line<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Line<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Line<'de>, M::Error> {
+        let mut line = Line::default();
+        while let Some(Name(name)) = map.next_key()? {
+            match &*name {
+                "topic" => line.topic = Some(map.next_value()?),
+                "key" => line.key = Some(map.next_value()?),
+                "value" => line.value = Some(map.next_value()?),
+                "timestamp" => line.timestamp = map.next_value()?,
+                "keyEncoding" => line.key_encoding = Some(map.next_value()?),
+                "mesgValue" => line.mesg_value = Some(map.next_value()?),
+                "crc32c" => {
+                    map.next_value::<IgnoredAny>()?;
+                    line.has_checksum = true;
+                }
+                "ackKey" => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    line.for_later.get_or_insert_with(|| name.into_owned());
+                }
+            }
+        }
+        Ok(line)
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// The text of a JSON string.
+fn text(json: &RawValue) -> Result<Cow<'_, str>, serde_json::Error> {
+    let inner = json
+        .get()
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    match inner {
+        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
+        _ => Ok(Cow::Owned(serde_json::from_str(json.get())?)),
+    }
 }
 
 /// Reads a line of this version, of 0.1.x (which has no timestamp) or of 3.x (which has no key).
@@ -92,25 +251,48 @@ struct Line<'a> {
 /// # Errors
 /// Says why the line is no message; whoever reads it goes on with the next.
 pub fn parse(line: &[u8]) -> Result<Message<'_>, Unreadable> {
+    let line = line.trim_ascii();
+    let checksum = checksum(line);
+    if checksum == Checksum::Wrong {
+        return Err(Unreadable::Damaged);
+    }
     let line: Line<'_> = serde_json::from_slice(line)?;
-    if !is_topic_name(&line.topic) {
+    if line.has_checksum && checksum == Checksum::None {
+        return Err(Unreadable::Damaged);
+    }
+    let topic = text(line.topic.ok_or(Unreadable::BadTopic)?)?;
+    if !is_topic_name(&topic) {
         return Err(Unreadable::BadTopic);
+    }
+    // Without these it is no message in any version.
+    let is_whole = (line.key.is_some() && line.value.is_some()) || line.mesg_value.is_some();
+    if let Some(name) = line.for_later
+        && is_whole
+    {
+        return Err(Unreadable::ForLater(name));
     }
     let (key, value) = match (line.mesg_value, line.value) {
         (Some(text), None) => (None, Cow::Owned(text.into_bytes())),
+        (_, Some(value)) if value.get() == "null" => {
+            return Err(Unreadable::ForLater("value: null".into()));
+        }
         (_, Some(value)) => {
-            let key = line.key.ok_or(Unreadable::NoKey)?.get();
+            let key = line.key.ok_or(Unreadable::NoKey)?;
             let key = match line.key_encoding.as_deref() {
-                None | Some("json") => Cow::Borrowed(key.as_bytes()),
-                Some("raw") => Cow::Owned(serde_json::from_str::<String>(key)?.into_bytes()),
+                _ if key.get() == "null" => None,
+                None | Some("json") => Some(Cow::Borrowed(key.get().as_bytes())),
+                Some("raw") => Some(match text(key)? {
+                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+                }),
                 Some(_) => return Err(Unreadable::BadKeyEncoding),
             };
-            (Some(key), Cow::Borrowed(value.get().as_bytes()))
+            (key, Cow::Borrowed(value.get().as_bytes()))
         }
         (None, None) => return Err(Unreadable::NoValue),
     };
     Ok(Message {
-        topic: line.topic,
+        topic,
         key,
         value,
         timestamp: line.timestamp,
@@ -140,7 +322,7 @@ mod tests {
     fn a_line_is_json_with_the_exact_key_and_value() {
         assert_eq!(
             String::from_utf8(line(KeyEncoding::Json, br#""a\nb""#, br#"{"x":1.50}"#)).unwrap(),
-            "{\"topic\":\"orders\",\"key\":\"a\\nb\",\"value\":{\"x\":1.50},\"timestamp\":1700000000123}\n"
+            "{\"topic\":\"orders\",\"key\":\"a\\nb\",\"value\":{\"x\":1.50},\"timestamp\":1700000000123,\"crc32c\":\"e9f383d1\"}\n"
         );
     }
 
@@ -169,6 +351,41 @@ mod tests {
             assert_eq!(&*message.value, value);
             assert_eq!(message.timestamp, Some(1_700_000_000_123));
         }
+    }
+
+    #[test]
+    fn no_flipped_bit_makes_another_message_or_one_for_later() {
+        let line = line(KeyEncoding::Json, b"7", br#"{"a":1,"b":"x"}"#);
+        let line = line.trim_ascii_end();
+        let message = parse(line).unwrap();
+        for bit in 0..line.len() * 8 {
+            let mut damaged = line.to_vec();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            match parse(&damaged) {
+                Ok(other) => assert_eq!(other, message, "bit {bit}"),
+                Err(error) => assert!(!error.is_for_later(), "bit {bit}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_this_version_does_not_know_is_for_later() {
+        for member in [
+            r#""headers":[["a","b"]]"#,
+            r#""partition":3"#,
+            r#""valueEncoding":"base64""#,
+            r#""colour":null"#,
+        ] {
+            let line = format!(r#"{{"topic":"t","key":1,"value":"YQ==",{member}}}"#);
+            assert!(
+                parse(line.as_bytes()).unwrap_err().is_for_later(),
+                "{member}"
+            );
+        }
+        let tombstone = br#"{"topic":"t","key":1,"value":null}"#;
+        assert!(parse(tombstone).unwrap_err().is_for_later());
+        let keyless = parse(br#"{"topic":"t","key":null,"value":{}}"#).unwrap();
+        assert_eq!(keyless.key, None);
     }
 
     #[test]
@@ -201,8 +418,12 @@ mod tests {
             ),
             (b"{\"topic\":\"t\",\"key\":\"k\"}", "no value"),
             (
-                b"{\"topic\":\"t\",\"key\":\"k\",\"value\":null}",
-                "no value",
+                b"{\"topic\":\"t\",\"key\":\"k\",\"value\":{},\"crc32c\":\"00000000\"}",
+                "checksum",
+            ),
+            (
+                b"{\"crc32c\":\"00000000\",\"topic\":\"t\",\"key\":\"k\",\"value\":{}}",
+                "checksum",
             ),
             (b"{\"topic\":\"t\",\"value\":{}}", "no key"),
             (

@@ -1,35 +1,50 @@
-//! `<file>.rejected`: the lines of a file that could not be replayed, as they were.
+//! `<file>.rejected`: what of a file could not be published, and why.
+//!
+//! One JSON object a line: `{"reason":…,"time":…,"file":…,"offset":…,"line":…}`. `time` is in
+//! milliseconds since the Unix epoch; `line` is the line's text without its newline, `base64` stands in
+//! its place for bytes that are no UTF-8, and `length`, in bytes, for what the disk could not read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::ops::Range;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::str;
 
+use super::directory::Directory;
 use super::names;
+use super::record::append_json_string;
+use crate::message::now_ms;
 use crate::options::Modes;
+
+/// Bytes that are copied at once: of base64's groups of three.
+const PIECE: usize = 48 * 1024;
+
+/// A line that is kept apart.
+#[derive(Clone, Debug)]
+pub struct Reject {
+    pub offset: u64,
+    pub next: u64,
+    pub reason: String,
+    /// The disk can't read it.
+    pub is_lost: bool,
+}
 
 #[derive(Debug)]
 pub struct Rejects {
+    name: String,
     segment: File,
     rejected: File,
     /// What is known to survive a power cut.
     synced_length: u64,
     /// Lines behind that: a sync that fails leaves nothing known of them, so they are copied anew.
-    unsynced: Vec<Range<u64>>,
+    unsynced: Vec<Reject>,
     is_doubtful: bool,
 }
 
 impl Rejects {
-    pub fn open(segment: &Path, modes: Modes) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, modes.file);
-        #[cfg(not(unix))]
-        let _ = modes;
-        let rejected = options.open(names::rejected(segment))?;
+    pub fn open(directory: &Directory, segment: &str, modes: Modes) -> io::Result<Self> {
+        let rejected = directory.append(&names::rejected(segment), modes.file)?;
         Ok(Rejects {
-            segment: File::open(segment)?,
+            name: segment.to_owned(),
+            segment: directory.read(segment)?,
             synced_length: rejected.metadata()?.len(),
             rejected,
             unsynced: Vec::new(),
@@ -37,29 +52,86 @@ impl Rejects {
         })
     }
 
-    /// Copies the bytes of one line, however long it is: all of it or, after an error, nothing.
-    pub fn keep(&mut self, offset: u64, next: u64) -> io::Result<()> {
+    /// Copies one line, however long it is: all of it or, after an error, nothing.
+    pub fn keep(&mut self, reject: Reject) -> io::Result<()> {
         let length = self.rejected.metadata()?.len();
-        self.copy(offset, next).inspect_err(|_| {
+        self.copy(&reject).inspect_err(|_| {
             // Should this fail, too, half a line of what was no message stays there.
             let _ = self.rejected.set_len(length);
         })?;
-        match self.unsynced.last_mut() {
-            Some(last) if last.end == offset => last.end = next,
-            _ => self.unsynced.push(offset..next),
-        }
+        self.unsynced.push(reject);
         Ok(())
     }
 
-    fn copy(&mut self, offset: u64, next: u64) -> io::Result<()> {
-        self.segment.seek(SeekFrom::Start(offset))?;
-        let mut line = (&self.segment).take(next - offset);
-        io::copy(&mut line, &mut self.rejected)?;
+    fn copy(&self, reject: &Reject) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(PIECE, &self.rejected);
+        let mut head = b"{\"reason\":".to_vec();
+        append_json_string(&mut head, &reject.reason);
+        write!(head, ",\"time\":{},\"file\":", now_ms())?;
+        append_json_string(&mut head, &self.name);
+        write!(head, ",\"offset\":{}", reject.offset)?;
+        out.write_all(&head)?;
+        if reject.is_lost {
+            write!(out, ",\"length\":{}", reject.next - reject.offset)?;
+        } else {
+            let end = self.end_of_text(reject)?;
+            if self.is_text(reject.offset, end)? {
+                out.write_all(b",\"line\":\"")?;
+                self.copy_text(reject.offset, end, &mut out)?;
+            } else {
+                out.write_all(b",\"base64\":\"")?;
+                self.pieces(reject.offset, end, |bytes| {
+                    out.write_all(base64(bytes).as_bytes())
+                })?;
+            }
+            out.write_all(b"\"")?;
+        }
+        out.write_all(b"}\n")?;
+        out.flush()
+    }
+
+    /// Without the newline.
+    fn end_of_text(&self, reject: &Reject) -> io::Result<u64> {
         let mut last = [0];
-        self.segment.seek(SeekFrom::Start(next.saturating_sub(1)))?;
-        self.segment.read_exact(&mut last)?;
-        if last != *b"\n" {
-            self.rejected.write_all(b"\n")?;
+        let end = reject.next.saturating_sub(1);
+        (&self.segment).seek(SeekFrom::Start(end))?;
+        (&self.segment).read_exact(&mut last)?;
+        Ok(if last == *b"\n" { end } else { reject.next })
+    }
+
+    fn is_text(&self, from: u64, to: u64) -> io::Result<bool> {
+        let (mut rest, mut is_text) = (Vec::new(), true);
+        self.pieces(from, to, |bytes| {
+            is_text = is_text && whole_characters(&mut rest, bytes).is_some();
+            Ok(())
+        })?;
+        Ok(is_text && rest.is_empty())
+    }
+
+    fn copy_text(&self, from: u64, to: u64, out: &mut impl Write) -> io::Result<()> {
+        let mut rest = Vec::new();
+        self.pieces(from, to, |bytes| {
+            let text = whole_characters(&mut rest, bytes).unwrap_or_default();
+            let mut json = Vec::with_capacity(text.len() + 2);
+            append_json_string(&mut json, &text);
+            out.write_all(&json[1..json.len() - 1])
+        })
+    }
+
+    fn pieces(
+        &self,
+        from: u64,
+        to: u64,
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        (&self.segment).seek(SeekFrom::Start(from))?;
+        let mut left = to - from;
+        let mut piece = vec![0; left.min(PIECE as u64) as usize];
+        while left > 0 {
+            let length = left.min(PIECE as u64) as usize;
+            (&self.segment).read_exact(&mut piece[..length])?;
+            each(&piece[..length])?;
+            left -= length as u64;
         }
         Ok(())
     }
@@ -71,8 +143,8 @@ impl Rejects {
         }
         if self.is_doubtful {
             self.rejected.set_len(self.synced_length)?;
-            for range in self.unsynced.clone() {
-                self.copy(range.start, range.end)?;
+            for reject in &self.unsynced {
+                self.copy(reject)?;
             }
         }
         self.is_doubtful = true;
@@ -84,24 +156,109 @@ impl Rejects {
     }
 }
 
+/// Appends a message that was refused before it was in any file; `line` is the one that it would have
+/// there.
+pub fn line_of_live(out: &mut Vec<u8>, line: &[u8], reason: &str) {
+    out.extend_from_slice(b"{\"reason\":");
+    append_json_string(out, reason);
+    out.extend_from_slice(format!(",\"time\":{},\"line\":", now_ms()).as_bytes());
+    append_json_string(out, String::from_utf8_lossy(line).trim_end());
+    out.extend_from_slice(b"}\n");
+}
+
+/// The characters that are complete with these bytes; `rest` is what is not, from one piece to the
+/// next. `None` if it is no UTF-8.
+fn whole_characters(rest: &mut Vec<u8>, bytes: &[u8]) -> Option<String> {
+    rest.extend_from_slice(bytes);
+    let valid = match str::from_utf8(rest) {
+        Ok(text) => text.len(),
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Err(_) => return None,
+    };
+    let behind = rest.split_off(valid);
+    let text = std::mem::replace(rest, behind);
+    String::from_utf8(text).ok()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let number = group
+            .iter()
+            .chain([&0; 2])
+            .take(3)
+            .fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+        for digit in 0..4 {
+            text.push(if digit <= group.len() {
+                char::from(DIGITS[number >> (18 - 6 * digit) & 63])
+            } else {
+                '='
+            });
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn reject(offset: u64, next: u64, is_lost: bool) -> Reject {
+        Reject {
+            offset,
+            next,
+            reason: "it is \"bad\"".into(),
+            is_lost,
+        }
+    }
+
     #[test]
-    fn lines_are_kept_as_they_were() {
+    fn lines_are_kept_as_they_were_with_what_is_wrong_with_them() {
         let top = tempfile::tempdir().unwrap();
-        let path = top.path().join("fallback.log");
-        std::fs::write(&path, b"{1}\n\0garbage\r\n{torn").unwrap();
+        let directory = Directory::open(top.path()).unwrap();
+        let long = "é".repeat(PIECE);
+        let text = ["{1}\n", "\0garbage\r\n", "\u{fffd}\n", &long].concat();
+        let mut bytes = text.into_bytes();
+        let at = bytes.iter().position(|byte| *byte == 0xef).unwrap();
+        bytes[at] = 0xff;
+        std::fs::write(top.path().join("x.log"), &bytes).unwrap();
         let modes = Modes {
             directory: 0o700,
             file: 0o600,
         };
-        let mut rejects = Rejects::open(&path, modes).unwrap();
-        rejects.keep(4, 14).unwrap();
-        rejects.keep(14, 19).unwrap();
+        let mut rejects = Rejects::open(&directory, "x.log", modes).unwrap();
+        rejects.keep(reject(4, 14, false)).unwrap();
+        rejects.keep(reject(14, 18, false)).unwrap();
+        rejects.keep(reject(18, bytes.len() as u64, false)).unwrap();
+        rejects.keep(reject(0, 4, true)).unwrap();
         rejects.sync().unwrap();
-        let kept = std::fs::read(names::rejected(&path)).unwrap();
-        assert_eq!(kept, b"\0garbage\r\n{torn\n");
+        let kept = std::fs::read_to_string(top.path().join("x.log.rejected")).unwrap();
+        let kept: Vec<serde_json::Value> = kept
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(kept[0]["line"], "\0garbage\r");
+        assert_eq!(kept[0]["reason"], "it is \"bad\"");
+        assert_eq!(
+            (&kept[0]["file"], &kept[0]["offset"]),
+            (&"x.log".into(), &4.into())
+        );
+        assert_eq!(kept[1]["base64"], "/7+9");
+        assert_eq!(kept[2]["line"], long);
+        assert_eq!((&kept[3]["length"], kept[3].get("line")), (&4.into(), None));
+    }
+
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
     }
 }

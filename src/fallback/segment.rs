@@ -1,36 +1,38 @@
 //! A file that waits to be replayed: how much of it is left, and where it stands.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
-use uuid::Uuid;
 
+use super::directory::{Directory, status_of};
 use super::instance::Sealed;
 use super::ledger::{Checkpoint, Halted, Ledger};
 use super::lines::{Content, Lines};
+use super::names::{self, SegmentId};
 use super::progress::{FINGERPRINT_LENGTH, Progress};
-use super::rejects::Rejects;
-use super::{names, record};
+use super::record;
+use super::rejects::{Reject, Rejects};
 use crate::message::Topics;
 use crate::options::Modes;
 
 /// A line longer than this is no message: Kafka takes 100 MiB at most, and JSON text in a string can
 /// be twice as long.
 pub const LONGEST_LINE: usize = 256 << 20;
-
-/// An instance and the number of a file of it.
-pub type SegmentId = (Uuid, u32);
+/// Tries at reading before it is believed that the disk can't.
+const READ_TRIES: u32 = 3;
 
 #[derive(Debug)]
 pub struct Segment {
-    pub path: PathBuf,
-    pub instance: Uuid,
-    pub sequence: u32,
-    /// Its size, as far as it is counted. Another process of an earlier version may append to it.
+    pub name: String,
+    pub id: SegmentId,
+    /// Nobody else can be writing to it.
+    pub is_certain: bool,
+    /// Its size, as far as it is known. Somebody who lives after all may append to it.
     pub length: u64,
+    /// Lines before this one are counted in `messages`.
+    counted: u64,
     /// Messages that are not settled, counted as on disk.
     pub messages: u64,
     /// When its first message was queued, in milliseconds since the Unix epoch.
@@ -38,6 +40,15 @@ pub struct Segment {
     pub ledger: Ledger,
     /// Its disk is in trouble: not before this.
     pub blocked_until: Option<Instant>,
+    /// All of it is settled, since then, and it is waited for what may still come.
+    pub done: Option<Instant>,
+    /// Its last line lacks its end, which was waited for at this length.
+    pub waited_at: u64,
+    /// When it was last tried to copy what is left out of it.
+    pub copied: Option<Instant>,
+    failed_reads: u32,
+    /// Parts of it could not be read.
+    pub is_damaged: bool,
     fingerprint: Option<(u32, u64)>,
     /// Open while there is something in it that a power cut may take.
     rejects: Option<Rejects>,
@@ -46,106 +57,151 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Opens a file, believes its progress file if that fits, and counts what is left.
-    pub fn open(path: PathBuf, instance: Uuid, sequence: u32, topics: &Topics) -> io::Result<Self> {
-        let length = fs::metadata(&path)?.len();
-        let checkpoint = load_progress(&path, length, topics)?;
-        let mut segment = Segment {
-            path,
-            instance,
-            sequence,
-            length,
+    /// Opens a file and believes its progress file if that fits. What is left is not counted yet.
+    pub fn open(
+        directory: &Directory,
+        name: String,
+        id: SegmentId,
+        is_certain: bool,
+        topics: &Topics,
+    ) -> io::Result<Self> {
+        let file = directory.read(&name)?;
+        let status = status_of(&file)?;
+        let checkpoint = load_progress(directory, &name, &file, status.length, topics)?;
+        let ledger = Ledger::new(checkpoint);
+        let start = ledger.start(&Halted::new());
+        Ok(Segment {
+            name,
+            id,
+            is_certain,
+            length: status.length,
+            counted: start,
             messages: 0,
-            oldest: 0,
-            ledger: Ledger::new(checkpoint),
+            oldest: find_oldest(file, status.length)
+                .unwrap_or_else(|| milliseconds(status.modified)),
+            ledger,
             blocked_until: None,
+            done: None,
+            waited_at: 0,
+            copied: None,
+            failed_reads: 0,
+            is_damaged: false,
             fingerprint: None,
             rejects: None,
             is_progress_stale: false,
-        };
-        segment.date()?;
-        let start = segment.ledger.start(&Halted::new());
-        segment.messages = segment.count(start, topics)?;
-        Ok(segment)
+        })
     }
 
     /// A file whose number of messages is known, and of which nothing is settled.
-    pub fn of_own(sealed: &Sealed, instance: Uuid) -> Self {
+    pub fn of_own(sealed: &Sealed, id: SegmentId) -> Self {
         Segment {
-            path: sealed.path.clone(),
-            instance,
-            sequence: sealed.sequence,
+            name: sealed.name.clone(),
+            id,
+            is_certain: true,
             length: sealed.bytes,
+            counted: sealed.bytes,
             messages: sealed.messages,
             oldest: milliseconds(SystemTime::now()),
             ledger: Ledger::default(),
             blocked_until: None,
+            done: None,
+            waited_at: 0,
+            copied: None,
+            failed_reads: 0,
+            is_damaged: false,
             fingerprint: None,
             rejects: None,
             is_progress_stale: false,
         }
     }
 
-    /// Reads when the first message was queued.
-    pub fn date(&mut self) -> io::Result<()> {
-        self.oldest = self.find_oldest()?;
-        Ok(())
-    }
-
-    pub fn id(&self) -> SegmentId {
-        (self.instance, self.sequence)
-    }
-
-    pub fn lines(&self, offset: u64) -> io::Result<Lines> {
-        Lines::open(File::open(&self.path)?, offset, self.length, LONGEST_LINE)
-    }
-
-    /// If the file has grown since it was counted, counts the new lines. Returns their number and
-    /// their size.
-    pub fn grow(&mut self, topics: &Topics) -> io::Result<(u64, u64)> {
-        let length = fs::metadata(&self.path)?.len();
-        if length <= self.length {
-            return Ok((0, 0));
+    /// Looks at a file that was just sealed. Returns by how much it is longer than it should be: lines
+    /// that could not be cut off again after a failed write.
+    pub fn look_at(&mut self, directory: &Directory) -> io::Result<u64> {
+        let file = directory.read(&self.name)?;
+        let length = status_of(&file)?.length;
+        if let Some(oldest) = find_oldest(file, length) {
+            self.oldest = oldest;
         }
-        let from = std::mem::replace(&mut self.length, length);
-        // What could not be counted is not there yet.
-        let more = self
-            .count(from, topics)
-            .inspect_err(|_| self.length = from)?;
-        self.messages += more;
-        Ok((more, length - from))
+        Ok(self.grow_to(length))
     }
 
-    /// Unsettled messages from `offset` on.
-    fn count(&self, offset: u64, topics: &Topics) -> io::Result<u64> {
-        let mut lines = self.lines(offset)?;
+    /// Looks whether the file has grown. Returns by how much.
+    pub fn grow(&mut self, directory: &Directory) -> io::Result<u64> {
+        let length = directory.status(&self.name)?.length;
+        Ok(self.grow_to(length))
+    }
+
+    fn grow_to(&mut self, length: u64) -> u64 {
+        let more = length.saturating_sub(self.length);
+        self.length += more;
+        more
+    }
+
+    /// The lines from `offset` on, as far as they are counted.
+    pub fn lines(&self, directory: &Directory, offset: u64) -> io::Result<Lines> {
+        let file = directory.read(&self.name)?;
+        let mut lines = Lines::open(file, offset, self.length, LONGEST_LINE)?;
+        lines.stop_at(self.counted);
+        if self.is_damaged {
+            lines.skip_what_is_lost();
+        }
+        Ok(lines)
+    }
+
+    pub fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    pub fn is_counted(&self) -> bool {
+        self.counted >= self.length
+    }
+
+    /// Counts the messages of the next lines, `most` bytes of them or one line. Returns how many are
+    /// unsettled.
+    pub fn count_on(
+        &mut self,
+        directory: &Directory,
+        topics: &Topics,
+        most: u64,
+    ) -> io::Result<u64> {
+        let file = directory.read(&self.name)?;
+        let mut lines = Lines::open(file, self.counted, self.length, LONGEST_LINE)?;
+        if self.is_damaged {
+            lines.skip_what_is_lost();
+        }
         let everything_after = self.ledger.checkpoint(&Halted::new()).base;
-        let mut count = 0;
+        let until = self.counted + most;
+        let (mut count, mut to) = (0, self.length);
         while let Some(line) = lines.next()? {
             let is_left = line.offset >= everything_after
+                || self.ledger.is_held(line.offset)
                 || match line.content {
-                    Content::NotKept => false,
+                    Content::NotKept | Content::Lost => false,
                     Content::Text(text) => record::parse(text).is_ok_and(|message| {
                         let topic = topics.intern(&message.topic);
                         self.ledger.is_unsettled(line.offset, topic)
                     }),
                 };
             count += u64::from(is_left);
+            if line.next >= until {
+                to = line.next;
+                break;
+            }
         }
+        self.counted = to;
+        self.messages += count;
         Ok(count)
     }
 
-    /// The first line's time, or, where lines tell none, the file's.
-    fn find_oldest(&self) -> io::Result<i64> {
-        if let Some(line) = self.lines(0)?.next()?
-            && let Content::Text(text) = line.content
-            && let Ok(message) = record::parse(text)
-            && let Some(timestamp) = message.timestamp
-        {
-            return Ok(timestamp);
+    /// Reading has failed. Returns whether it is time to go on without what can't be read.
+    pub fn read_failed(&mut self, error: &io::Error) -> bool {
+        if !super::lines::is_lost(error) {
+            return false;
         }
-        let modified = fs::metadata(&self.path)?.modified()?;
-        Ok(milliseconds(modified))
+        self.failed_reads += 1;
+        self.is_damaged |= self.failed_reads >= READ_TRIES;
+        self.is_damaged
     }
 
     /// Bytes from the first line that may be unsettled to the end.
@@ -155,12 +211,17 @@ impl Segment {
     }
 
     /// Keeps a line that can't be replayed in the file beside this one.
-    pub fn reject(&mut self, offset: u64, next: u64, modes: Modes) -> io::Result<()> {
+    pub fn reject(
+        &mut self,
+        directory: &Directory,
+        reject: Reject,
+        modes: Modes,
+    ) -> io::Result<()> {
         let rejects = match &mut self.rejects {
             Some(rejects) => rejects,
-            none => none.insert(Rejects::open(&self.path, modes)?),
+            none => none.insert(Rejects::open(directory, &self.name, modes)?),
         };
-        rejects.keep(offset, next)
+        rejects.keep(reject)
     }
 
     /// What was rejected survives a power cut from here on.
@@ -173,18 +234,25 @@ impl Segment {
     }
 
     /// Writes down where the file stands.
+    ///
+    /// # Errors
+    /// `NotFound`: the file itself is not there any more.
     pub fn save_progress(
         &mut self,
+        directory: &Directory,
         halted: &Halted,
         topics: &Topics,
         modes: Modes,
+        is_synced: bool,
     ) -> io::Result<()> {
+        directory.status(&self.name)?;
         let checkpoint = self.ledger.checkpoint(halted);
         let (fingerprint, fingerprint_length) = match self.fingerprint {
             Some(known) => known,
-            None => *self
-                .fingerprint
-                .insert(fingerprint(&self.path, self.length)?),
+            None => {
+                let file = directory.read(&self.name)?;
+                *self.fingerprint.insert(fingerprint(&file, self.length)?)
+            }
         };
         let progress = Progress {
             base: checkpoint.base,
@@ -193,42 +261,41 @@ impl Segment {
                 .iter()
                 .map(|(topic, floor)| (topics.name(*topic).to_string(), *floor))
                 .collect(),
+            held: checkpoint.held.into_iter().collect(),
             fingerprint,
             fingerprint_length,
         };
-        let path = names::progress(&self.path);
-        let making = names::with_suffix(&path, ".new");
-        write_new(&making, &progress.encode(), modes)
-            .and_then(|()| fs::rename(&making, &path))
-            .inspect_err(|_| {
-                let _ = fs::remove_file(&making);
-            })
+        let name = names::progress(&self.name);
+        directory.replace(&name, &progress.encode(), modes.file, is_synced)
     }
 
     /// The file is gone: so is what told of it.
-    pub fn remove_progress(&self) {
-        let path = names::progress(&self.path);
-        for path in [names::with_suffix(&path, ".new"), path] {
-            let _ = fs::remove_file(path);
-        }
+    pub fn remove_progress(&self, directory: &Directory) {
+        // One that stays is removed by whoever finds it.
+        let _ = directory.remove_if_there(&names::progress(&self.name));
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], modes: Modes) -> io::Result<()> {
-    use std::io::Write;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, modes.file);
-    #[cfg(not(unix))]
-    let _ = modes;
-    options.open(path)?.write_all(bytes)
+/// The first line's time, where it tells one.
+fn find_oldest(file: File, length: u64) -> Option<i64> {
+    let mut lines = Lines::open(file, 0, length, LONGEST_LINE).ok()?;
+    match lines.next().ok()??.content {
+        Content::Text(text) => record::parse(text).ok()?.timestamp,
+        Content::NotKept | Content::Lost => None,
+    }
 }
 
 /// What a progress file that fits its file says; else the beginning.
-fn load_progress(path: &Path, length: u64, topics: &Topics) -> io::Result<Checkpoint> {
-    let bytes = match fs::read(names::progress(path)) {
-        Ok(bytes) => bytes,
+fn load_progress(
+    directory: &Directory,
+    name: &str,
+    file: &File,
+    length: u64,
+    topics: &Topics,
+) -> io::Result<Checkpoint> {
+    let mut bytes = Vec::new();
+    match directory.read(&names::progress(name)) {
+        Ok(progress) => progress.take(LONGEST_PROGRESS).read_to_end(&mut bytes)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Checkpoint::default()),
         Err(error) => return Err(error),
     };
@@ -237,7 +304,7 @@ fn load_progress(path: &Path, length: u64, topics: &Topics) -> io::Result<Checkp
         Some(progress) if progress.offsets().any(|offset| offset > length) => {
             "it points past the file's end"
         }
-        Some(progress) if !fits(path, &progress)? => "it is another file's",
+        Some(progress) if !fits(file, length, &progress)? => "it is another file's",
         Some(progress) => {
             let floors = progress.floors.iter();
             return Ok(Checkpoint {
@@ -245,20 +312,25 @@ fn load_progress(path: &Path, length: u64, topics: &Topics) -> io::Result<Checkp
                 floors: floors
                     .map(|(topic, floor)| (topics.intern(topic), *floor))
                     .collect(),
+                held: progress.held.into_iter().collect(),
             });
         }
     };
+    let path = directory.path_of(name);
     warn!(path = %path.display(), "the progress file is not believed ({why}); the file is replayed from its beginning");
     Ok(Checkpoint::default())
 }
 
-fn fits(path: &Path, progress: &Progress) -> io::Result<bool> {
-    let (crc, length) = fingerprint(path, progress.fingerprint_length)?;
-    if (crc, length) != (progress.fingerprint, progress.fingerprint_length) {
+/// More than a progress file has.
+const LONGEST_PROGRESS: u64 = 16 << 20;
+
+fn fits(file: &File, length: u64, progress: &Progress) -> io::Result<bool> {
+    let (crc, fingerprint_length) = fingerprint(file, progress.fingerprint_length)?;
+    if (crc, fingerprint_length) != (progress.fingerprint, progress.fingerprint_length) {
         return Ok(false);
     }
     for offset in progress.offsets() {
-        if !is_line_start(path, offset)? {
+        if !is_line_start(file, length, offset)? {
             return Ok(false);
         }
     }
@@ -266,13 +338,8 @@ fn fits(path: &Path, progress: &Progress) -> io::Result<bool> {
 }
 
 /// Or the end of a last line that has no newline.
-fn is_line_start(path: &Path, offset: u64) -> io::Result<bool> {
-    use std::io::{Seek, SeekFrom};
-    if offset == 0 {
-        return Ok(true);
-    }
-    let mut file = File::open(path)?;
-    if offset == file.metadata()?.len() {
+fn is_line_start(mut file: &File, length: u64, offset: u64) -> io::Result<bool> {
+    if offset == 0 || offset == length {
         return Ok(true);
     }
     file.seek(SeekFrom::Start(offset - 1))?;
@@ -281,40 +348,15 @@ fn is_line_start(path: &Path, offset: u64) -> io::Result<bool> {
     Ok(before == *b"\n")
 }
 
-fn fingerprint(path: &Path, length: u64) -> io::Result<(u32, u64)> {
+fn fingerprint(mut file: &File, length: u64) -> io::Result<(u32, u64)> {
     let mut beginning = Vec::new();
-    File::open(path)?
-        .take(length.min(FINGERPRINT_LENGTH))
+    file.seek(SeekFrom::Start(0))?;
+    file.take(length.min(FINGERPRINT_LENGTH))
         .read_to_end(&mut beginning)?;
-    Ok((crc32fast::hash(&beginning), beginning.len() as u64))
+    Ok((crc32c::crc32c(&beginning), beginning.len() as u64))
 }
 
 pub fn milliseconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LINE: &[u8] = b"{\"topic\":\"t\",\"key\":1,\"value\":{}}\n";
-
-    #[test]
-    fn growth_that_could_not_be_counted_is_not_forgotten() {
-        let top = tempfile::tempdir().unwrap();
-        let path = top.path().join("fallback.log");
-        fs::write(&path, LINE).unwrap();
-        let topics = Topics::default();
-        let mut segment = Segment::open(path.clone(), Uuid::new_v4(), 1, &topics).unwrap();
-        // It has a size, and can't be read.
-        fs::remove_file(&path).unwrap();
-        fs::create_dir(&path).unwrap();
-        assert!(segment.grow(&topics).is_err());
-        fs::remove_dir(&path).unwrap();
-        fs::write(&path, LINE.repeat(3)).unwrap();
-        let bytes = 2 * LINE.len() as u64;
-        assert_eq!(segment.grow(&topics).unwrap(), (2, bytes));
-        assert_eq!(segment.messages, 3);
-    }
 }

@@ -21,6 +21,20 @@ pub struct Modes {
     pub file: u32,
 }
 
+/// What is discarded when the directory has reached `fallback.maxBytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    DiscardNewest,
+    DiscardOldest,
+}
+
+/// How much of what could not be published is kept in `.rejected` files, and for how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RejectedConfig {
+    pub max_bytes: Option<u64>,
+    pub max_age: Option<Duration>,
+}
+
 /// How fallback files are published again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReplayConfig {
@@ -28,6 +42,11 @@ pub struct ReplayConfig {
     pub max_messages_per_second: Option<f64>,
     /// Files that were replayed are moved to `<directory>/archive` rather than deleted.
     pub archive: bool,
+    /// Of progress files, and of removals.
+    pub fsync: Fsync,
+    /// Older messages are rejected.
+    pub max_age: Option<Duration>,
+    pub rejected: RejectedConfig,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +59,9 @@ pub struct FallbackConfig {
     pub modes: Modes,
     /// Most bytes of all fallback files in the directory.
     pub max_bytes: Option<u64>,
+    pub when_full: WhenFull,
+    /// What the broker refuses live is kept in a `.rejected` file rather than discarded.
+    pub keep_refused: bool,
     pub replay: ReplayConfig,
 }
 
@@ -61,7 +83,7 @@ impl FallbackConfig {
             max: Duration::from_secs(2),
             randomize: true,
         };
-        let config = FallbackConfig {
+        let mut config = FallbackConfig {
             directory: std::path::absolute(directory).map_err(|error| {
                 OptionError::new("fallback.directory", format!("is no usable path: {error}"))
             })?,
@@ -87,8 +109,16 @@ impl FallbackConfig {
             max_bytes: section
                 .integer("maxBytes", 1..=i64::MAX, "bytes")?
                 .map(|bytes| bytes as u64),
+            when_full: match section.get("whenFull") {
+                Value::Missing => WhenFull::DiscardNewest,
+                Value::String(name) if name == "discardNewest" => WhenFull::DiscardNewest,
+                Value::String(name) if name == "discardOldest" => WhenFull::DiscardOldest,
+                _ => return Err(section.wrong("whenFull", "'discardNewest' or 'discardOldest'")),
+            },
+            keep_refused: section.boolean("keepRefused")?.unwrap_or(false),
             replay: ReplayConfig::read(&section, warnings)?,
         };
+        config.replay.fsync = config.fsync;
         section.warn_unknown(warnings);
         Ok(config)
     }
@@ -100,6 +130,9 @@ impl ReplayConfig {
             enabled: true,
             max_messages_per_second: None,
             archive: false,
+            fsync: Fsync::Interval,
+            max_age: milliseconds(fallback, "maxAge")?,
+            rejected: RejectedConfig::read(fallback, warnings)?,
         };
         match fallback.get("replay") {
             Value::Missing => return Ok(config),
@@ -134,4 +167,23 @@ impl ReplayConfig {
         section.warn_unknown(warnings);
         Ok(config)
     }
+}
+
+impl RejectedConfig {
+    fn read(fallback: &Section<'_>, warnings: &mut Vec<String>) -> Result<Self> {
+        let section = fallback.section("rejected")?;
+        let config = RejectedConfig {
+            max_bytes: section
+                .integer("maxBytes", 0..=i64::MAX, "bytes")?
+                .map(|bytes| bytes as u64),
+            max_age: milliseconds(&section, "maxAge")?,
+        };
+        section.warn_unknown(warnings);
+        Ok(config)
+    }
+}
+
+fn milliseconds(section: &Section<'_>, name: &'static str) -> Result<Option<Duration>> {
+    let ms = section.integer(name, 1..=i64::MAX, "milliseconds")?;
+    Ok(ms.map(|ms| Duration::from_millis(ms as u64)))
 }

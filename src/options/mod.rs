@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use brokers::{Address, Redirection};
 use delivery::Delivery;
 pub use delivery::Gathering;
-pub use fallback::{FallbackConfig, Fsync, Modes, ReplayConfig};
+pub use fallback::{FallbackConfig, Fsync, Modes, RejectedConfig, ReplayConfig, WhenFull};
 pub use retry::RetryPolicy;
 pub use tls::Properties;
 pub use value::{OptionError, Result, Section, Value, is_secret};

@@ -19,6 +19,8 @@ pub enum Place {
     Delivered,
     /// Kept in a `.rejected` file: it could not be replayed.
     Rejected,
+    /// In a file that another instance has taken over, which counts it as recovered.
+    HandedOver,
     Discarded(Reason),
 }
 
@@ -102,6 +104,8 @@ pub struct ReplayGauges {
     /// Bytes of lines that are not settled.
     pub bytes: u64,
     pub messages: u64,
+    /// Lines that only a later version can publish.
+    pub held: u64,
     /// When the oldest file's first message was queued, in milliseconds since the Unix epoch.
     pub oldest: Option<i64>,
     /// Name of the file that is being replayed.
@@ -135,6 +139,7 @@ pub struct Counts {
     pub refused: u64,
     pub spilled: u64,
     pub recovered: u64,
+    pub handed_over: u64,
     pub carried: u64,
     /// Messages written to the fallback file.
     pub written: u64,
@@ -167,7 +172,7 @@ impl Counts {
             Place::Flight => Some(&mut self.flight),
             Place::Writer => Some(&mut self.writer),
             Place::Disk => Some(&mut self.disk),
-            Place::Delivered | Place::Rejected | Place::Discarded(_) => None,
+            Place::Delivered | Place::Rejected | Place::HandedOver | Place::Discarded(_) => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::troubles::Target;
 use super::verdict::{Case, Extent, Verdict, decide};
 use crate::kafka::{Origin, Ticket, classify, describe};
 use crate::logging::STATE;
-use crate::message::{ANY_PARTITION, Reason, TopicId, now_ms};
+use crate::message::{ANY_PARTITION, Batch, Reason, TopicId, now_ms};
 use crate::statistics::{Place, State};
 
 /// How long a size that a topic has refused is remembered: its limit may be raised.
@@ -184,13 +184,14 @@ impl Worker {
         if reason == Reason::TooLarge {
             self.remember_too_large(topic, amount.bytes);
         }
-        self.discard(
-            Place::Flight,
-            reason,
-            amount,
-            topic,
-            &describe(returned.code),
-        );
+        let why = describe(returned.code);
+        if self.config.fallback.keep_refused {
+            let mut batch = Batch::default();
+            batch.push(returned.record, returned.key(), returned.value());
+            self.writer.keep_refused(batch, Place::Flight, reason, why);
+        } else {
+            self.discard(Place::Flight, reason, amount, topic, &why);
+        }
     }
 
     pub(super) fn remember_too_large(&mut self, topic: TopicId, size: u64) {

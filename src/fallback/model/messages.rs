@@ -1,8 +1,8 @@
 //! The model: what every message's fate must be.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
+use super::super::names::SegmentId;
 use super::Fate;
 
 pub const TOPICS: [&str; 3] = ["orders", "payments", "x"];
@@ -10,7 +10,7 @@ pub const TOPICS: [&str; 3] = ["orders", "payments", "x"];
 #[derive(Clone, Debug)]
 pub struct Message {
     pub topic: u8,
-    pub file: PathBuf,
+    pub file: SegmentId,
     /// Nothing is promised of it: a crash has torn its line.
     pub is_torn: bool,
     /// Times that Kafka has taken it.
@@ -34,10 +34,10 @@ impl Messages {
         self.next - 1
     }
 
-    pub fn written(&mut self, number: u64, topic: u8, file: &Path) {
+    pub fn written(&mut self, number: u64, topic: u8, file: SegmentId) {
         let message = Message {
             topic,
-            file: file.to_owned(),
+            file,
             is_torn: false,
             delivered: 0,
             rejected: false,

@@ -7,13 +7,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::super::instance::Instance;
-use super::super::replay::Replay;
-use super::super::replayer::{Offer, Offers, ReplayerParts};
+use super::super::replayer::{Offer, Offers, Replay, ReplayerParts};
 use super::super::writer::{WriterParts, WriterThread};
 use super::messages::TOPICS;
 use crate::inbox::{Inbox, Limits};
 use crate::message::{ANY_PARTITION, Batch, KeyEncoding, Record, Topics};
-use crate::options::{FallbackConfig, Fsync, Modes, ReplayConfig, RetryPolicy};
+use crate::options::{
+    FallbackConfig, Fsync, Modes, RejectedConfig, ReplayConfig, RetryPolicy, WhenFull,
+};
 use crate::statistics::{Place, Statistics};
 
 /// Small enough that files are many, and that the share is used up all the time.
@@ -140,10 +141,15 @@ fn config(directory: &Path) -> FallbackConfig {
         segment_bytes: SEGMENT_BYTES,
         modes: MODES,
         max_bytes: None,
+        when_full: WhenFull::DiscardNewest,
+        keep_refused: false,
         replay: ReplayConfig {
             enabled: true,
             max_messages_per_second: None,
             archive: false,
+            fsync: Fsync::Never,
+            max_age: None,
+            rejected: RejectedConfig::default(),
         },
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::super::names::{self, FileKind};
+use super::super::names::{self, FileKind, SegmentId};
 use super::super::record;
 use super::super::replayer::{Offer, Permission, Verdicts};
 use super::messages::{Messages, TOPICS};
@@ -78,7 +78,7 @@ impl World {
             Action::Restart => self.restart(),
             Action::Crash(crash) => self.crash(crash),
         }
-        for path in self.files(FileKind::Progress) {
+        for path in self.progress() {
             let bytes = fs::read(&path).unwrap();
             self.old_progress.entry(path).or_insert(bytes);
         }
@@ -101,12 +101,12 @@ impl World {
         for path in self.segments() {
             let text = fs::read(&path).unwrap();
             for (number, _) in numbers(&text) {
-                found.insert(number, path.clone());
+                found.insert(number, id_of(&path));
             }
         }
         for (number, topic) in messages {
             let path = found.get(&number).expect("a message that was appended");
-            self.messages.written(number, topic, path);
+            self.messages.written(number, topic, *path);
         }
     }
 
@@ -199,14 +199,14 @@ impl World {
         if let Some(cut) = crash.cut {
             let is_own = |path: &PathBuf| {
                 let name = path.file_name().unwrap().to_str().unwrap();
-                matches!(names::kind(name), FileKind::Segment { instance, .. } if instance == own)
+                matches!(names::kind(name), FileKind::Segment { id, .. } if id.0 == own)
             };
             // The last one may be sealed: then its end was torn before that, by a disk that failed.
             let last = self.segments().into_iter().filter(is_own).max();
             last.into_iter().for_each(|path| self.cut(&path, cut));
         }
         if let Some(damage) = &crash.damage {
-            for path in self.files(FileKind::Progress) {
+            for path in self.progress() {
                 self.damage(&path, damage);
             }
         }
@@ -276,9 +276,12 @@ impl World {
         self.process.take().unwrap().end();
         assert_eq!(self.messages.unsettled(), [0; 0], "lost");
         let mut kept = Vec::new();
-        for path in self.files(FileKind::Rejected) {
-            let text = fs::read(&path).unwrap();
-            kept.extend(numbers(&text).into_iter().map(|(number, _)| number));
+        for path in self.paths(|kind| matches!(kind, FileKind::Rejected { .. })) {
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                let reject: serde_json::Value = serde_json::from_str(line).unwrap();
+                let line = reject["line"].as_str().unwrap();
+                kept.extend(numbers(line.as_bytes()).iter().map(|(number, _)| *number));
+            }
             fs::remove_file(path).unwrap();
         }
         for number in self.messages.only_rejected() {
@@ -292,8 +295,8 @@ impl World {
         self.paths(|kind| matches!(kind, FileKind::Segment { .. }))
     }
 
-    fn files(&self, wanted: FileKind) -> Vec<PathBuf> {
-        self.paths(|kind| kind == wanted)
+    fn progress(&self) -> Vec<PathBuf> {
+        self.paths(|kind| matches!(kind, FileKind::Progress { .. }))
     }
 
     fn paths(&self, is_wanted: impl Fn(FileKind) -> bool) -> Vec<PathBuf> {
@@ -304,6 +307,13 @@ impl World {
             .collect();
         paths.sort();
         paths
+    }
+}
+
+fn id_of(path: &Path) -> SegmentId {
+    match names::kind(path.file_name().unwrap().to_str().unwrap()) {
+        FileKind::Segment { id, .. } => id,
+        other => panic!("{other:?}"),
     }
 }
 

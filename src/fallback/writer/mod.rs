@@ -1,5 +1,6 @@
 //! The one thread that writes fallback files. A disk that hangs hangs this thread and nothing else.
 
+mod refused;
 mod thread;
 
 use std::cell::Cell;
@@ -28,6 +29,8 @@ type Sealer = Box<dyn FnOnce() + Send>;
 enum Job {
     /// Write these, counted as [`Place::Writer`] already.
     Append(Batch),
+    /// Keep these in a `.rejected` file; if that can't be, they are discarded with this reason.
+    KeepRefused(Batch, Reason, String),
     /// End the current file, then tell.
     Seal(Sealer),
     /// Write what is waiting, end the current file and the thread.
@@ -95,6 +98,21 @@ impl Writer {
                 Place::Discarded(Reason::FallbackFailed),
                 amount,
             );
+        }
+    }
+
+    /// `fallback.keepRefused`: messages at `from` that Kafka will never take are kept, with the reason
+    /// why. If that can't be they are discarded, and counted under `reason`.
+    pub fn keep_refused(&self, batch: Batch, from: Place, reason: Reason, why: String) {
+        let amount = batch.remaining();
+        self.statistics.transfer(from, Place::Writer, amount);
+        if self
+            .jobs
+            .send(Job::KeepRefused(batch, reason, why))
+            .is_err()
+        {
+            let lost = Place::Discarded(reason);
+            self.statistics.transfer(Place::Writer, lost, amount);
         }
     }
 

@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
 use super::super::cap::Cap;
-use super::super::file::{AppendError, CurrentFile};
+use super::super::directory::Presence;
+use super::super::file::CurrentFile;
 use super::super::instance::{Instance, Sealed};
-use super::super::lease::IDLE_WITHOUT_LOCKS;
-use super::super::record;
+use super::super::lease::BEAT;
+use super::super::text::Text;
+use super::refused::RefusedFile;
 use super::{Job, WriterParts};
 use crate::inbox::Inbox;
 use crate::message::{Amount, Batch, KeyEncoding, Reason, Topics};
-use crate::options::{FallbackConfig, Fsync};
+use crate::options::{FallbackConfig, Fsync, WhenFull};
 use crate::statistics::{FileGauges, Place, Statistics};
 
 /// Most bytes of lines that are gathered for one `write`.
@@ -28,17 +30,26 @@ const CLOSING_RETRIES: u32 = 5;
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// Between two syncs of `fallback.fsync: 'interval'`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the replayer may take to discard its oldest file.
+const ROOM_PATIENCE: Duration = Duration::from_secs(5);
+/// If it could not, it is not asked again before this.
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
+/// How often what could not be synced when its file was to be sealed is written to another one.
+const SEAL_TRIES: u32 = 3;
 
 pub struct WriterThread {
     instance: Arc<Instance>,
     current: Option<CurrentFile>,
     cap: Cap,
+    /// There was nothing to discard for new messages.
+    full_until: Option<Instant>,
     /// The last lines were discarded after all retries; the next get one try, until one succeeds.
     gave_up: bool,
     closing: Arc<AtomicBool>,
     last_sync: Instant,
-    last_append: Instant,
-    lines: Vec<u8>,
+    last_beat: Instant,
+    text: Text,
+    refused: RefusedFile,
     config: FallbackConfig,
     encoding: KeyEncoding,
     topics: Arc<Topics>,
@@ -51,11 +62,13 @@ impl WriterThread {
         WriterThread {
             current: None,
             cap: Cap::new(parts.config.directory.clone(), parts.config.max_bytes),
+            full_until: None,
             gave_up: false,
             closing,
             last_sync: Instant::now(),
-            last_append: Instant::now(),
-            lines: Vec::new(),
+            last_beat: Instant::now(),
+            text: Text::default(),
+            refused: RefusedFile::default(),
             config: parts.config,
             encoding: parts.encoding,
             instance: parts.instance,
@@ -67,31 +80,21 @@ impl WriterThread {
 
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            let wait = self.until_sync().min(self.until_idle());
-            let job = match jobs.recv_timeout(wait) {
-                Ok(job) => job,
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.until_sync().is_zero() {
-                        self.sync();
-                    }
-                    if self.until_idle().is_zero() {
-                        self.seal();
-                    }
-                    continue;
-                }
-                Err(RecvTimeoutError::Disconnected) => Job::Close,
-            };
-            match job {
-                Job::Append(batch) => self.append(batch),
-                Job::Seal(then) => {
+            let wait = self.until_sync().min(self.until_beat());
+            match jobs.recv_timeout(wait) {
+                Ok(Job::Append(batch)) => self.append(batch),
+                Ok(Job::KeepRefused(batch, reason, why)) => self.keep_refused(batch, reason, &why),
+                Ok(Job::Seal(then)) => {
                     self.seal();
                     then();
                 }
-                Job::Close => break,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Job::Close) | Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.until_sync().is_zero() {
                 self.sync();
             }
+            self.beat();
         }
         self.seal();
         self.inbox.wake();
@@ -105,89 +108,163 @@ impl WriterThread {
         }
     }
 
-    /// Until a file that no lock protects must be sealed.
-    fn until_idle(&self) -> Duration {
-        if self.current.is_none() || self.instance.is_locked() {
-            return Duration::from_secs(3600);
+    fn until_beat(&self) -> Duration {
+        BEAT.saturating_sub(self.last_beat.elapsed())
+    }
+
+    /// A sign of life for others, and a look whether they have believed it.
+    fn beat(&mut self) {
+        if self.until_beat().is_zero() {
+            self.last_beat = Instant::now();
+            self.instance.beat();
+            self.check_in_place();
         }
-        IDLE_WITHOUT_LOCKS.saturating_sub(self.last_append.elapsed())
     }
 
     pub fn append(&mut self, mut batch: Batch) {
-        self.last_append = Instant::now();
         while !batch.is_empty() {
-            let mut lines = std::mem::take(&mut self.lines);
-            let (mut amount, mut too_much) = (Amount::default(), Amount::default());
-            let room = self.cap.room();
+            let mut text = std::mem::take(&mut self.text);
+            let mut too_much = Amount::default();
+            let room = self.room();
             while let Some((record, key, value)) = batch.peek() {
-                let (topic, whole) = (self.topics.name(record.topic), lines.len());
-                record::append(&mut lines, &topic, record, self.encoding, key, value);
-                let size = Amount::of_one(key.len() + value.len());
+                let topic = self.topics.name(record.topic);
+                let whole = text.bytes().len();
+                text.push(&topic, record, self.encoding, key, value);
+                let length = text.bytes().len() as u64;
                 // A write goes to one file as a whole.
-                if whole > 0 && lines.len() as u64 > self.config.segment_bytes {
-                    lines.truncate(whole);
+                if whole > 0 && length > self.config.segment_bytes {
+                    text.pop();
                     break;
                 }
-                batch.advance();
-                if lines.len() as u64 > room {
-                    lines.truncate(whole);
+                if length > room {
+                    let size = text.pop();
+                    if self.make_room(&mut text) {
+                        break;
+                    }
+                    batch.advance();
                     too_much.add(size);
                     continue;
                 }
-                amount.add(size);
-                if lines.len() >= WRITE_SIZE {
+                batch.advance();
+                if text.bytes().len() >= WRITE_SIZE {
                     break;
                 }
             }
-            if !amount.is_zero() {
-                self.write(&lines, amount);
-            }
+            self.write(&mut text);
             self.discard(too_much, Reason::FallbackFull);
-            lines.clear();
-            lines.shrink_to(2 * WRITE_SIZE);
-            self.lines = lines;
+            text.clear();
+            text.shrink_to(2 * WRITE_SIZE);
+            self.text = text;
         }
         self.inbox.recycle(batch);
         // Somebody may be waiting for memory, or for the end of the event loop.
         self.inbox.wake();
     }
 
-    /// Writes lines with all retries; what can't be written is logged, counted and discarded.
-    fn write(&mut self, lines: &[u8], amount: Amount) {
-        let retries = if self.gave_up {
-            0
-        } else {
-            self.config.retry.retries.unwrap_or(u32::MAX)
-        };
+    /// Bytes that may be written. A directory that can't be measured is tried again as one that can't be
+    /// written to.
+    fn room(&mut self) -> u64 {
         let mut attempt = 0;
         loop {
-            let Err(error) = self.try_write(lines, amount) else {
+            match self.cap.room() {
+                Ok(room) => return room,
+                Err(error) => {
+                    let error = cannot("measure", &self.config.directory, &error);
+                    if !self.may_try_again(&error, attempt) {
+                        return 0;
+                    }
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    /// With `fallback.whenFull: 'discardOldest'`: the oldest file goes. What is gathered is written first:
+    /// it may be all that there is.
+    fn make_room(&mut self, text: &mut Text) -> bool {
+        let was_tried = self.full_until.is_some_and(|until| Instant::now() < until);
+        if self.config.when_full == WhenFull::DiscardNewest || was_tried {
+            return false;
+        }
+        self.write(text);
+        self.seal();
+        let has = if self.config.replay.enabled {
+            self.instance.ask_for_room(ROOM_PATIENCE)
+        } else {
+            self.discard_oldest()
+        };
+        self.cap.refresh();
+        self.full_until = (!has).then(|| Instant::now() + ROOM_PAUSE);
+        has
+    }
+
+    /// Without a replayer, sealed files are the writer's, too.
+    fn discard_oldest(&mut self) -> bool {
+        let Some(oldest) = self.instance.oldest_sealed() else {
+            return false;
+        };
+        let directory = self.instance.open_directory();
+        if let Err(error) = directory.and_then(|directory| directory.remove(&oldest.name)) {
+            warn!(name = oldest.name, %error, "a fallback file could not be discarded");
+            return false;
+        }
+        self.instance.removed();
+        self.statistics.subtract_backlog(1, oldest.bytes);
+        let amount = Amount {
+            messages: oldest.messages,
+            bytes: 0,
+        };
+        self.discard_from(Place::Disk, amount, Reason::FallbackFull);
+        true
+    }
+
+    /// Writes lines with all retries. What fits of them is kept, however little; what can't be written
+    /// is logged, counted and discarded.
+    fn write(&mut self, text: &mut Text) {
+        let mut attempt = 0;
+        while !text.is_empty() {
+            let (written, error) = self.try_write(text);
+            let amount = text.split_off(written);
+            self.statistics.transfer(Place::Writer, Place::Disk, amount);
+            self.gauge();
+            let Err(error) = error else {
                 if self.gave_up {
                     info!(directory = %self.config.directory.display(), "the fallback file can be written again");
                 }
                 self.gave_up = false;
-                self.statistics.transfer(Place::Writer, Place::Disk, amount);
-                self.gauge();
-                return;
+                continue;
             };
-            self.statistics.file_error(error.clone());
-            let retries = if self.closing.load(Ordering::Relaxed) {
-                retries.min(CLOSING_RETRIES)
-            } else {
-                retries
-            };
-            if attempt >= retries {
-                break;
+            if !self.may_try_again(&error, attempt) {
+                self.gave_up = true;
+                self.discard(text.amount(), Reason::FallbackFailed);
+                text.clear();
             }
-            warn!(%error, attempt = attempt + 1, messages = amount.messages, "the fallback file could not be written; trying again");
-            self.pause(self.config.retry.delay(attempt));
             attempt += 1;
         }
-        self.gave_up = true;
-        self.discard(amount, Reason::FallbackFailed);
+    }
+
+    /// Waits as `fallback.retryOptions` say. Returns false if there were enough tries.
+    fn may_try_again(&mut self, error: &str, attempt: u32) -> bool {
+        self.statistics.file_error(error.to_owned());
+        let mut retries = self.config.retry.retries.unwrap_or(u32::MAX);
+        if self.gave_up {
+            retries = 0;
+        } else if self.closing.load(Ordering::Relaxed) {
+            retries = retries.min(CLOSING_RETRIES);
+        }
+        if attempt >= retries {
+            return false;
+        }
+        warn!(%error, attempt = attempt + 1, "the fallback file could not be written; trying again");
+        self.pause(self.config.retry.delay(attempt));
+        true
     }
 
     fn discard(&self, amount: Amount, reason: Reason) {
+        self.discard_from(Place::Writer, amount, reason);
+    }
+
+    fn discard_from(&self, place: Place, amount: Amount, reason: Reason) {
         if amount.is_zero() {
             return;
         }
@@ -196,11 +273,11 @@ impl WriterThread {
         self.statistics
             .errors(format!("discarded: {why}"), amount.messages);
         self.statistics
-            .transfer(Place::Writer, Place::Discarded(reason), amount);
+            .transfer(place, Place::Discarded(reason), amount);
     }
 
     /// Sleeps, but not for long once the publisher is ending.
-    fn pause(&self, delay: Duration) {
+    fn pause(&mut self, delay: Duration) {
         let start = Instant::now();
         loop {
             let closing = self.closing.load(Ordering::Relaxed);
@@ -216,87 +293,134 @@ impl WriterThread {
                 return;
             };
             // `Writer::close` unparks.
-            thread::park_timeout(left);
+            thread::park_timeout(left.min(BEAT));
+            self.beat();
         }
     }
 
-    fn try_write(&mut self, lines: &[u8], amount: Amount) -> Result<(), String> {
+    /// Returns how many bytes of whole lines are in the file now, also with an error.
+    fn try_write(&mut self, text: &Text) -> (usize, Result<(), String>) {
         self.check_in_place();
+        let length = text.bytes().len() as u64;
         if self.current.as_ref().is_some_and(|file| {
-            file.length() + lines.len() as u64 > self.config.segment_bytes && file.length() > 0
+            file.length() + length > self.config.segment_bytes && file.length() > 0
         }) {
             self.seal();
         }
-        let file = match &mut self.current {
-            Some(file) => file,
-            none => {
-                let (path, sequence) = self
-                    .instance
-                    .next_file()
-                    .map_err(|error| cannot("use", &self.config.directory, &error))?;
-                let file = CurrentFile::create(path.clone(), sequence, self.config.modes.file)
-                    .map_err(|error| cannot("create", &path, &error))?;
-                debug!(path = %path.display(), "fallback file begun");
-                self.instance.created();
-                none.insert(file)
-            }
+        if self.current.is_none()
+            && let Err(error) = self.begin_file()
+        {
+            return (0, Err(error));
+        }
+        let Some(file) = &mut self.current else {
+            return (0, Err("no file".into()));
         };
-        let (path, length) = (file.path().display().to_string(), file.length());
-        match file.append(lines, amount) {
-            Ok(()) => self.cap.written(lines.len() as u64),
-            Err(error) => {
-                // Lines may still fit elsewhere, and a torn one must stay the last of its file.
-                if length > 0 || matches!(error, AppendError::Torn { .. }) {
-                    self.seal_unsynced();
-                }
-                return Err(format!("cannot write {path}: {error}"));
-            }
+        let path = file.path().display().to_string();
+        let before = file.length();
+        let appended = file.append(text);
+        let mut written = appended
+            .as_ref()
+            .map_or_else(|e| e.written, |()| text.bytes().len());
+        let mut result = Ok(());
+        let mut must_seal = false;
+        if let Err(error) = &appended {
+            // Lines may still fit elsewhere, and a torn one must stay the last of its file.
+            must_seal = before > 0 || written > 0 || error.torn.is_some();
+            result = Err(format!("cannot write {path}: {error}"));
         }
-        if self.config.fsync == Fsync::Always {
-            self.sync();
+        // A line is written when it is on the disk.
+        if self.config.fsync == Fsync::Always
+            && written > 0
+            && let Err(error) = file.sync()
+        {
+            file.take_back();
+            (written, must_seal) = (0, true);
+            result = Err(self.sync_failed(&path, &error));
         }
+        self.cap.written(written as u64);
+        if must_seal {
+            self.seal_unsynced();
+        }
+        (written, result)
+    }
+
+    fn begin_file(&mut self) -> Result<(), String> {
+        let (directory, name, sequence) = self
+            .instance
+            .next_file()
+            .map_err(|error| cannot("use", &self.config.directory, &error))?;
+        let path = directory.path_of(&name);
+        let (mode, keeps) = (self.config.modes.file, self.config.fsync != Fsync::Never);
+        let file = CurrentFile::create(&directory, name, sequence, mode, keeps)
+            .map_err(|error| cannot("create", &path, &error))?;
+        debug!(path = %path.display(), "fallback file begun");
+        self.instance.created();
+        self.current = Some(file);
         Ok(())
     }
 
-    /// A file that somebody removed takes its messages with it: they are counted as discarded.
+    /// A file that another instance has taken over is that one's, with its messages. One that somebody
+    /// removed takes them with it: they are counted as discarded. What can't be looked at has a name
+    /// somewhere, and is gone on with.
     fn check_in_place(&mut self) {
-        if self.current.as_ref().is_none_or(CurrentFile::is_in_place) {
+        let presence = self.current.as_ref().map(CurrentFile::presence);
+        let is_removed = match presence {
+            Some(Ok(Presence::Elsewhere)) => false,
+            Some(Ok(Presence::Removed)) => true,
+            Some(Ok(Presence::Here) | Err(_)) | None => return,
+        };
+        let Some(file) = self.current.take() else {
             return;
-        }
-        if let Some(file) = self.current.take() {
-            self.instance.removed();
-            self.gauge();
-            let amount = file.amount();
-            if amount.is_zero() {
-                return;
-            }
-            error!(path = %file.path().display(), messages = amount.messages, "the fallback file was removed; its messages are lost");
+        };
+        self.instance.removed();
+        self.gauge();
+        let (path, amount) = (file.path().display(), file.amount());
+        let id = (self.instance.uuid, file.sequence());
+        if is_removed && !self.instance.was_taken_over(id) {
+            self.statistics.file_error(format!("{path} was removed"));
+            self.discard_from(Place::Disk, amount, Reason::FileRemoved);
+        } else {
+            warn!(%path, messages = amount.messages, "the fallback file is another process's now, or its disk was taken away: its messages are handed over");
             self.statistics
-                .file_error(format!("{} was removed", file.path().display()));
-            self.statistics
-                .transfer(Place::Disk, Place::Discarded(Reason::FileRemoved), amount);
+                .transfer(Place::Disk, Place::HandedOver, amount);
         }
     }
 
+    /// What could not be synced goes to another file, as far as it is still in memory.
     fn sync(&mut self) {
         self.last_sync = Instant::now();
-        let Some(file) = &mut self.current else {
+        let Some(file) = self.current.as_mut().filter(|file| !file.is_synced()) else {
             return;
         };
-        if file.is_synced() {
+        let Err(error) = file.sync() else {
             return;
-        }
-        if let Err(error) = file.sync() {
-            error!(path = %file.path().display(), %error, "the fallback file could not be synced; going on in a new one");
+        };
+        let path = file.path().display().to_string();
+        let kept = file.take_back();
+        self.sync_failed(&path, &error);
+        self.seal_unsynced();
+        if let Some(mut text) = kept {
             self.statistics
-                .file_error(format!("cannot sync {}: {error}", file.path().display()));
-            self.seal_unsynced();
+                .transfer(Place::Disk, Place::Writer, text.amount());
+            self.write(&mut text);
         }
+    }
+
+    fn sync_failed(&self, path: &str, error: &io::Error) -> String {
+        error!(path, %error, "the fallback file could not be synced; going on in a new one");
+        let error = format!("cannot sync {path}: {error}");
+        self.statistics.file_error(error.clone());
+        error
     }
 
     pub fn seal(&mut self) {
         if self.config.fsync != Fsync::Never {
-            self.sync();
+            for _ in 0..SEAL_TRIES {
+                self.sync();
+                if self.current.as_ref().is_none_or(CurrentFile::is_synced) {
+                    break;
+                }
+            }
         }
         self.seal_unsynced();
     }
@@ -307,7 +431,7 @@ impl WriterThread {
         };
         debug!(path = %file.path().display(), messages = file.amount().messages, "fallback file sealed");
         let sealed = Sealed {
-            path: file.path().to_owned(),
+            name: file.name().to_owned(),
             sequence: file.sequence(),
             bytes: file.length(),
             messages: file.amount().messages,
@@ -326,6 +450,34 @@ impl WriterThread {
             files: u64::from(current.is_some()),
             bytes: current.map_or(0, CurrentFile::length),
         });
+    }
+
+    /// `fallback.keepRefused`.
+    fn keep_refused(&mut self, mut batch: Batch, reason: Reason, why: &str) {
+        let amount = batch.remaining();
+        let (topics, encoding) = (&self.topics, self.encoding);
+        let kept = self
+            .refused
+            .keep(&self.instance, &mut batch, topics, encoding, why);
+        match kept {
+            Ok(()) => {
+                error!(
+                    messages = amount.messages,
+                    "messages are kept in a .rejected file: {why}"
+                );
+                self.statistics
+                    .errors(format!("refused: {why}"), amount.messages);
+                self.statistics
+                    .transfer(Place::Writer, Place::Rejected, amount);
+            }
+            Err(error) => {
+                warn!(%error, "what Kafka has refused cannot be kept");
+                self.statistics.file_error(error.to_string());
+                self.discard(amount, reason);
+            }
+        }
+        self.inbox.recycle(batch);
+        self.inbox.wake();
     }
 }
 

@@ -1,81 +1,29 @@
-//! The replayer's thread, as the worker sees it: messages come out, verdicts on them go in.
+//! The one thread that reads fallback files and removes them: messages come out, verdicts on them go
+//! in. A disk that hangs hangs this thread and nothing else.
+
+mod pinned;
+mod protocol;
+mod reading;
+mod thread;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use tracing::error;
 
-use super::instance::Instance;
-use super::replay::Replay;
-use crate::message::{Batch, TopicId, Topics};
-use crate::options::ReplayConfig;
-use crate::statistics::Statistics;
+#[cfg(test)]
+pub use self::protocol::Offers;
+#[cfg(not(test))]
+use self::protocol::Offers;
+pub use self::protocol::{Command, Offer, Permission, ReplayerParts, Verdicts};
+#[cfg(test)]
+pub use self::thread::Replay;
+#[cfg(not(test))]
+use self::thread::Replay;
 
-/// What the worker lets the replayer do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
-    /// Kafka is away: nothing is read.
-    Hold,
-    /// The oldest message, to find out whether Kafka takes it.
-    One,
-    /// Everything.
-    Flow,
-}
-
-/// What became of messages, by their numbers. Each number gets one verdict.
-#[derive(Debug, Default)]
-pub struct Verdicts {
-    pub delivered: Vec<u64>,
-    /// Refused for good, and why.
-    pub rejected: Vec<(u64, String)>,
-    /// Not delivered: their topics wait until [`Command::Resume`] or a new permission.
-    pub returned: Vec<u64>,
-}
-
-impl Verdicts {
-    pub fn is_empty(&self) -> bool {
-        self.delivered.is_empty() && self.rejected.is_empty() && self.returned.is_empty()
-    }
-}
-
-pub enum Command {
-    Grant(Permission),
-    Verdicts(Verdicts),
-    /// This topic's trouble may be over.
-    Resume(TopicId),
-    /// The writer has sealed a file.
-    Sealed,
-    Close,
-}
-
-/// What the replayer has for the worker.
-pub enum Offer {
-    /// Messages, numbered upwards from `first_id`.
-    Messages { first_id: u64, batch: Batch },
-    /// There are files to replay. Told once, at the start.
-    Found,
-    /// With [`Permission::One`]: there is no message on disk.
-    Nothing,
-}
-
-pub type Offers = Box<dyn Fn(Offer) + Send>;
-
-/// What a replayer is started with.
-pub struct ReplayerParts {
-    pub config: ReplayConfig,
-    pub instance: Arc<Instance>,
-    pub topics: Arc<Topics>,
-    pub statistics: Arc<Statistics>,
-    /// Memory for what is on its way, in bytes of [`crate::message::Amount::cost`].
-    pub share: u64,
-    /// Batches are of one topic each.
-    pub single_topic: bool,
-}
-
-/// The worker's end of the replayer thread. A disk that hangs hangs that thread and nothing else.
+/// The worker's end of the replayer thread.
 pub struct Replayer {
     commands: Sender<Command>,
     thread: Option<JoinHandle<()>>,
@@ -84,12 +32,10 @@ pub struct Replayer {
 impl Replayer {
     pub fn start(parts: ReplayerParts, offers: Offers, log: tracing::Dispatch) -> io::Result<Self> {
         let (commands, receiver) = channel();
-        let thread = thread::Builder::new()
-            .name("kafka-replay".into())
-            .spawn(move || {
-                let _log = tracing::dispatcher::set_default(&log);
-                run(Replay::new(parts), &receiver, &offers);
-            })?;
+        let thread = Builder::new().name("kafka-replay".into()).spawn(move || {
+            let _log = tracing::dispatcher::set_default(&log);
+            run(Replay::new(parts), &receiver, &offers);
+        })?;
         Ok(Replayer {
             commands,
             thread: Some(thread),

@@ -1,0 +1,85 @@
+// A replay that dies at the nth of its system calls on the directory, or whose nth fails, for every n: all
+// that was in the files arrives, what was garbage is kept, and nothing else is left.
+
+const fs = require('node:fs')
+const { MockCluster } = require('../testing')
+const { Child, killChildren } = require('./support/children')
+const { Faults } = require('./support/faults')
+const {
+  endPublishers,
+  fallbackFiles,
+  makeDirectory,
+  makePublisher,
+} = require('./support/publisher')
+const { SOON, leaveFile, numberedLines, rejectsIn, unaccounted } = require('./support/replay')
+const { until } = require('./support/until')
+
+// Points at once: they have directories and clusters of their own.
+const SIDE_BY_SIDE = 4
+const MOST_POINTS = 400
+
+const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i)
+
+afterAll(async () => {
+  await killChildren()
+  await endPublishers()
+  Faults.removeAll()
+})
+
+/** Two files of processes that are dead, one of them with garbage, and what becomes of them. */
+async function replayWith(spoil) {
+  const cluster = new MockCluster({ brokers: 1 })
+  cluster.createTopic('t', { partitions: 1 })
+  const directory = makeDirectory()
+  leaveFile(directory, `${numberedLines(0, 10)}garbage\n${numberedLines(10, 20)}`)
+  leaveFile(directory, numberedLines(20, 30))
+  const options = {
+    connectionString: cluster.connectionString,
+    defaultTopic: 't',
+    ...SOON,
+    fallback: { directory, fsync: 'always' },
+  }
+  const faults = new Faults(directory)
+  spoil(faults)
+  const child = new Child('child', options, { env: faults.env })
+  const isThrough = ({ replay, sentCnt }) => sentCnt >= 30 && replay.files === 0
+  await until(() => child.isGone() || (child.statistics && isThrough(child.statistics)))
+  const wasKilled = child.isGone()
+  const statistics = wasKilled ? null : await child.end()
+  const points = faults.points()
+
+  const next = makePublisher(options)
+  await next.init()
+  await until(() => fallbackFiles(directory).length === 0)
+  await next.end()
+  const arrived = (await cluster.readTopic('t')).map(({ value }) => JSON.parse(value).i)
+  cluster.close()
+  const rejected = rejectsIn(directory).map(({ line }) => line)
+  return {
+    points,
+    arrived: [...new Set(arrived)].sort((a, b) => a - b),
+    twice: arrived.length - new Set(arrived).size,
+    rejected: [...new Set(rejected)],
+    left: fs.readdirSync(directory).filter((name) => !/\.(rejected|new)$/.test(name)),
+    unaccounted: [statistics, next.getStatistics()].filter((s) => s && unaccounted(s) !== 0),
+  }
+}
+
+const GOOD = { arrived: range(0, 30), rejected: ['garbage'], left: [], unaccounted: [] }
+
+test.each([
+  ['it dies at', (n) => (faults) => faults.killAt(n), 30],
+  ['an error comes at', (n) => (faults) => faults.failAt(n), 0],
+])('%s any system call: nothing is lost', async (_name, spoil, mostTwice) => {
+  const { points } = await replayWith(() => {})
+  expect(points).toBeGreaterThan(20)
+  const all = range(1, Math.min(points, MOST_POINTS) + 1)
+  const worker = async () => {
+    for (let n = all.shift(); n !== undefined; n = all.shift()) {
+      const { points: _, twice, ...found } = await replayWith(spoil(n))
+      expect({ n, ...found }).toEqual({ n, ...GOOD })
+      expect(twice).toBeLessThanOrEqual(mostTwice)
+    }
+  }
+  await Promise.all(range(0, SIDE_BY_SIDE).map(worker))
+})

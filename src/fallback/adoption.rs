@@ -1,0 +1,284 @@
+//! Taking files over: a rename, which only one process can do, makes them this instance's.
+//!
+//! A progress file is copied to the new name before the file gets it, and removed under the old one
+//! after that: whatever happens in between, the file has its progress beside it.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::backlog::{BLOCKED, Backlog};
+use super::directory::Directory;
+use super::listing::Group;
+use super::names::{self, SegmentId};
+use super::rivals::Claim;
+use super::segment::Segment;
+
+/// No more is taken over while so much of it waits: others may take the rest.
+const MOST_FILES: usize = 512;
+const MOST_BYTES: u64 = 256 << 20;
+/// The same, with those that wait for a topic, or for their removal.
+const MOST_WAITING: usize = 50_000;
+/// A daily folder of 3.x is left standing as long as a process of 3.x may be using it.
+const FOLDER_IN_USE: Duration = Duration::from_secs(48 * 3600);
+
+impl Backlog {
+    /// Looks for files whose owners are gone.
+    pub fn list_heritage(&mut self) {
+        let own = self.instance.uuid;
+        let listed = self
+            .instance
+            .open_directory()
+            .and_then(|directory| Ok((self.heritage.list(&directory, own)?, directory)));
+        match listed {
+            Ok((legacy, directory)) => {
+                for (folder, name) in legacy {
+                    if let Err(error) = self.take_legacy(&directory, folder.as_deref(), &name) {
+                        let path = directory
+                            .path_of(folder.as_deref().unwrap_or(""))
+                            .join(&name);
+                        warn!(path = %path.display(), %error, "a fallback file of an earlier version cannot be taken over");
+                    }
+                }
+                self.sort();
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let directory = self.instance.path().display();
+                warn!(%directory, %error, "the fallback directory cannot be read");
+                self.statistics.file_error(error.to_string());
+            }
+        }
+    }
+
+    /// Whether somebody has left something. Nothing of it is touched.
+    pub fn has_heritage(&mut self) -> bool {
+        let Ok(directory) = self.instance.open_directory() else {
+            return false;
+        };
+        let own = self.instance.uuid;
+        let legacy = match self.heritage.list(&directory, own) {
+            Ok(legacy) => legacy,
+            Err(_) => return false,
+        };
+        while let Some((claim, group)) = self.heritage.next(&directory) {
+            if !group.files.is_empty() {
+                self.heritage.put_back(claim.instance, group);
+                return true;
+            }
+        }
+        !legacy.is_empty()
+    }
+
+    /// How many files and bytes may still be taken over.
+    fn room(&self) -> (usize, u64) {
+        let own = self.instance.uuid;
+        let (mut active, mut waiting, mut bytes) = (0, 0, 0);
+        for segment in self.segments().filter(|segment| segment.id.0 != own) {
+            if segment.done.is_some() || segment.ledger.is_pinned(segment.length) {
+                waiting += 1;
+            } else {
+                active += 1;
+                bytes += segment.bytes_left();
+            }
+        }
+        let files = MOST_FILES.saturating_sub(active);
+        let all = MOST_WAITING.saturating_sub(active + waiting);
+        (files.min(all), MOST_BYTES.saturating_sub(bytes))
+    }
+
+    /// Takes over from those that are dead, as far as there is room.
+    pub fn take_over(&mut self) {
+        self.open_again();
+        if self.heritage.is_empty() {
+            return;
+        }
+        let mut room = self.room();
+        // Not for each file that is done anew.
+        if room.0 < MOST_FILES / 2 || room.1 == 0 {
+            return;
+        }
+        let directory = match self.instance.open_directory() {
+            Ok(directory) => directory,
+            Err(error) => return debug!(%error, "the fallback directory cannot be opened"),
+        };
+        while room.0 > 0 && room.1 > 0 {
+            let Some((claim, group)) = self.heritage.next(&directory) else {
+                break;
+            };
+            let instance = claim.instance;
+            if let Err(error) = self.take(&directory, claim, group, &mut room) {
+                self.heritage.refuse(instance, &error);
+            }
+        }
+        self.sort();
+    }
+
+    fn take(
+        &mut self,
+        directory: &Directory,
+        claim: Claim,
+        mut group: Group,
+        room: &mut (usize, u64),
+    ) -> io::Result<()> {
+        if !group.files.is_empty() {
+            self.instance.hold_lease(directory)?;
+        }
+        let owner = claim.instance;
+        let progress: HashSet<SegmentId> = group.progress.iter().copied().collect();
+        let rejected: HashSet<SegmentId> = group.rejected.iter().copied().collect();
+        let files = std::mem::take(&mut group.files);
+        for (at, id) in files.iter().copied().enumerate() {
+            if at > 0 && (room.0 == 0 || room.1 == 0) {
+                group.files = files[at..].to_vec();
+                self.heritage.put_back(owner, group);
+                return Ok(());
+            }
+            let new = self.new_id(id);
+            let (old_name, name) = (
+                names::segment(owner, id),
+                names::segment(self.instance.uuid, new),
+            );
+            if !self.rename(directory, &old_name, &name, progress.contains(&id))? {
+                continue;
+            }
+            if rejected.contains(&id) {
+                // What stays behind is still found by whoever looks for it.
+                let _ = directory.rename(
+                    &names::rejected(&old_name),
+                    directory,
+                    &names::rejected(&name),
+                );
+            }
+            let bytes = self.open(directory, name, new, claim.is_certain);
+            *room = (room.0.saturating_sub(1), room.1.saturating_sub(bytes));
+        }
+        let known: HashSet<SegmentId> = files.into_iter().collect();
+        for id in group.progress.iter().filter(|id| !known.contains(id)) {
+            // Its file was removed, and then the process died.
+            directory.remove_if_there(&names::progress(&names::segment(owner, *id)))?;
+        }
+        claim.complete(directory, self.instance.uuid)
+    }
+
+    /// A file that was copied by hand may come a second time.
+    fn new_id(&self, id: SegmentId) -> SegmentId {
+        let is_taken = self.segments.contains_key(&id) || id.0 == self.instance.uuid;
+        if is_taken { (Uuid::new_v4(), 1) } else { id }
+    }
+
+    /// Returns whether the file was there.
+    fn rename(
+        &self,
+        directory: &Directory,
+        old: &str,
+        new: &str,
+        has_progress: bool,
+    ) -> io::Result<bool> {
+        let (old_progress, new_progress) = (names::progress(old), names::progress(new));
+        if has_progress {
+            let mut bytes = Vec::new();
+            directory.read(&old_progress)?.read_to_end(&mut bytes)?;
+            let mode = self.instance.modes().file;
+            directory.replace(&new_progress, &bytes, mode, false)?;
+        }
+        let renamed = directory.rename(old, directory, new);
+        if has_progress {
+            let obsolete = if renamed.is_ok() {
+                &old_progress
+            } else {
+                &new_progress
+            };
+            directory.remove_if_there(obsolete)?;
+        }
+        match renamed {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the file's size.
+    fn open(
+        &mut self,
+        directory: &Directory,
+        name: String,
+        id: SegmentId,
+        is_certain: bool,
+    ) -> u64 {
+        match Segment::open(directory, name.clone(), id, is_certain, &self.topics) {
+            Ok(segment) => {
+                info!(path = %directory.path_of(&name).display(), "fallback file of another process taken over");
+                self.statistics.add_backlog(1, segment.length);
+                self.instance.created();
+                let length = segment.length;
+                self.add(segment);
+                length
+            }
+            Err(error) => {
+                warn!(path = %directory.path_of(&name).display(), %error, "a fallback file cannot be read now");
+                self.statistics.file_error(error.to_string());
+                let later = Instant::now() + BLOCKED;
+                self.unopened.push((name, id, is_certain, later));
+                0
+            }
+        }
+    }
+
+    /// What was taken over and could not be opened is tried again.
+    fn open_again(&mut self) {
+        let now = Instant::now();
+        if self.unopened.iter().all(|(.., later)| *later > now) {
+            return;
+        }
+        let Ok(directory) = self.instance.open_directory() else {
+            return;
+        };
+        for (name, id, is_certain, _) in std::mem::take(&mut self.unopened) {
+            if directory.has(&name).unwrap_or(true) {
+                self.open(&directory, name, id, is_certain);
+            }
+        }
+        self.sort();
+    }
+
+    /// Files of earlier versions hold no lock: their processes may live, and append to them.
+    fn take_legacy(
+        &mut self,
+        directory: &Directory,
+        folder: Option<&str>,
+        name: &str,
+    ) -> io::Result<()> {
+        self.instance.hold_lease(directory)?;
+        let id = (Uuid::new_v4(), 1);
+        let new = names::segment(self.instance.uuid, id);
+        match folder {
+            None => directory.rename(name, directory, &new)?,
+            Some(folder) => {
+                let below = directory.open_below(folder)?;
+                below.rename(name, directory, &new)?;
+                if is_long_past(folder) {
+                    // Fails as long as there is something in it.
+                    let _ = directory.remove_below(folder);
+                }
+            }
+        }
+        let path = directory.path_of(folder.unwrap_or("")).join(name);
+        info!(path = %path.display(), new, "fallback file of an earlier version taken over under a new name");
+        self.open(directory, new, id, false);
+        Ok(())
+    }
+}
+
+/// Whether a daily folder, `<yyyymmdd>`, is of a day that no process of 3.x writes to any more.
+fn is_long_past(folder: &str) -> bool {
+    let Some(then) = SystemTime::now().checked_sub(FOLDER_IN_USE) else {
+        return false;
+    };
+    let date = humantime::format_rfc3339_seconds(then).to_string();
+    let date: String = date[..10].chars().filter(char::is_ascii_digit).collect();
+    *folder < *date
+}

@@ -1,0 +1,125 @@
+//! Lines of a fallback file in memory, and what each of them holds.
+
+use super::record;
+use crate::message::{Amount, KeyEncoding, Record};
+
+#[derive(Clone, Debug, Default)]
+pub struct Text {
+    bytes: Vec<u8>,
+    /// Each line's length, and the bytes of its key and value.
+    lines: Vec<(usize, usize)>,
+}
+
+impl Text {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Adds a message's line.
+    pub fn push(
+        &mut self,
+        topic: &str,
+        record: &Record,
+        encoding: KeyEncoding,
+        key: &[u8],
+        value: &[u8],
+    ) {
+        let before = self.bytes.len();
+        record::append(&mut self.bytes, topic, record, encoding, key, value);
+        let length = self.bytes.len() - before;
+        self.lines.push((length, key.len() + value.len()));
+    }
+
+    /// Takes the last line off again. Returns what it held.
+    pub fn pop(&mut self) -> Amount {
+        let Some((length, size)) = self.lines.pop() else {
+            return Amount::default();
+        };
+        self.bytes.truncate(self.bytes.len() - length);
+        Amount::of_one(size)
+    }
+
+    pub fn amount(&self) -> Amount {
+        self.amount_of(self.bytes.len())
+    }
+
+    /// Of the first lines, which have so many bytes.
+    pub fn amount_of(&self, length: usize) -> Amount {
+        let (mut amount, mut end) = (Amount::default(), 0);
+        for (line, size) in &self.lines {
+            end += line;
+            if end > length {
+                break;
+            }
+            amount.add(Amount::of_one(*size));
+        }
+        amount
+    }
+
+    /// Adds the first lines of another one, which have so many bytes.
+    pub fn extend(&mut self, other: &Text, length: usize) {
+        let count = other.amount_of(length).messages as usize;
+        self.bytes.extend_from_slice(&other.bytes[..length]);
+        self.lines.extend_from_slice(&other.lines[..count]);
+    }
+
+    /// Takes the first lines off, which have so many bytes. Returns what they held.
+    pub fn split_off(&mut self, length: usize) -> Amount {
+        let amount = self.amount_of(length);
+        self.bytes.drain(..length);
+        self.lines.drain(..amount.messages as usize);
+        amount
+    }
+
+    /// Keeps some of the memory for the next use.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.lines.clear();
+    }
+
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.bytes.shrink_to(bytes);
+        self.lines.shrink_to(bytes / 64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{ANY_PARTITION, TopicId};
+
+    #[test]
+    fn lines_are_taken_off_at_both_ends() {
+        let record = Record {
+            topic: TopicId(0),
+            partition: ANY_PARTITION,
+            keyless: false,
+            key_length: 0,
+            value_length: 0,
+            timestamp: 1,
+        };
+        let mut text = Text::default();
+        for value in [&b"1"[..], b"22", b"333"] {
+            text.push("t", &record, KeyEncoding::Json, b"7", value);
+        }
+        assert_eq!(
+            text.amount(),
+            Amount {
+                messages: 3,
+                bytes: 9
+            }
+        );
+        assert_eq!(text.pop(), Amount::of_one(4));
+        let first = memchr::memchr(b'\n', text.bytes()).unwrap() + 1;
+        assert_eq!(text.amount_of(first - 1), Amount::default());
+        let mut other = Text::default();
+        other.extend(&text, first);
+        assert_eq!(text.split_off(first), Amount::of_one(2));
+        assert_eq!(other.amount(), Amount::of_one(2));
+        assert!(text.bytes().starts_with(b"{") && text.bytes().ends_with(b"}\n"));
+    }
+}
