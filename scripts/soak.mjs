@@ -1,5 +1,5 @@
 // `npm run test:soak`: the tests that look for leaks, for long: a million messages, 10,000 publishers,
-// 3,200 worker threads; and ten minutes of fuzzing.
+// 3,200 worker threads; ten minutes of misuse at random, and ten of fuzzing.
 
 import { nodeModule, run, runMain } from './command.mjs'
 import { fuzz } from './fuzz.mjs'
@@ -10,6 +10,6 @@ const FUZZING = 600
 await runMain(async () => {
   await setUp()
   const env = { KAFKA_PUBLISHER_SOAK: '1' }
-  await run('node', [nodeModule('jest/bin/jest.js'), 'contexts'], { env })
+  await run('node', [nodeModule('jest/bin/jest.js'), 'contexts', 'hostile'], { env })
   await fuzz(FUZZING)
 })
