@@ -76,6 +76,14 @@ const CASES = [
     { producer: { 'linger.ms': [] } },
     /'producer\['linger.ms'\]' got an array; it takes a string, a number or a boolean/,
   ],
+  [
+    { producer: { 'transactional.id': 'x' } },
+    /'producer\['transactional.id'\]' is not supported: no transaction would ever be begun/,
+  ],
+  [
+    { producer: { 'test.mock.num.brokers': 3 } },
+    /'producer\['test.mock.num.brokers'\]' is not supported: messages would go to a cluster in memory/,
+  ],
 ]
 
 test.each(CASES)('%j is refused', (options, message) => {

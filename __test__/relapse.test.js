@@ -285,8 +285,8 @@ test('a topic without a leader in mid-replay: the others go on, its messages fol
     const clock = startClock()
     await untilReplayed(publisher)
     clock.stop()
-    // Its 1000 messages, and the wait for its trial: 0.3 s at most, and 0.5 s for one that fails.
-    expect(clock.now()).toBeLessThan(3500)
+    // Its 1000 messages, and the wait for its trial: 0.3 s at most, and 0.5 s for one that fails; and a busy machine.
+    expect(clock.now()).toBeLessThan(8000)
     const led = numbersOf(await cluster.readTopic('led'))
     expect(led).toEqual(Array.from({ length: COUNT / 2 }, (_, i) => 2 * i))
     const leaderless = firsts(numbersOf(await cluster.readTopic('leaderless')))

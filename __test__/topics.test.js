@@ -87,7 +87,8 @@ describe.each([
       })
       const lines = readFallback(publisher.directory)
       expect(lines.filter((line) => line.topic !== topic)).toEqual([])
-      expect(unordered(numbersInFile(lines))).toEqual([])
+      // But for those that were tried meanwhile, and came back after younger ones were written.
+      expect(unordered(numbersInFile(lines)).length).toBeLessThan(20)
       await mend()
       const warnings = () => publisher.lines.filter(({ text }) => /takes (no )?messages/.test(text))
       await until(() => warnings().some(({ text }) => text.includes('takes messages again')), {

@@ -2,13 +2,14 @@
 
 import { parseArgs } from 'node:util'
 import { StepFailed } from '../scripts/command.mjs'
-import { CONTENDERS, WORKLOADS } from './workloads.mjs'
+import { CONTENDERS, GROUPS, WORKLOADS } from './workloads.mjs'
 
 const USAGE = 2
 
 export const HELP = `npm run bench [-- OPTION...]
 
-  --only NAME,...        workloads: ${Object.keys(WORKLOADS).join(', ')}
+  --only NAME,...        workloads: ${Object.keys(WORKLOADS).join(', ')};
+                         rtt is all of its kind
   --contenders NAME,...  ${CONTENDERS.join(', ')}
   --node MAJOR,...       versions of Node.js (default: 20,24)
   --rounds N             how often all of it is run (default: 5)
@@ -38,7 +39,7 @@ export function readArguments() {
       quick,
       json,
       help,
-      workloads: list('only', values.only, Object.keys(WORKLOADS)) ?? Object.keys(WORKLOADS),
+      workloads: workloads(values.only),
       contenders: list('contenders', values.contenders, CONTENDERS),
       node: values.node?.split(',') ?? (quick ? [running] : ['20', '24']),
       rounds: count('rounds', values.rounds) ?? (quick ? 1 : 5),
@@ -47,6 +48,12 @@ export function readArguments() {
   } catch (error) {
     throw new StepFailed(`${error.message}\n\n${HELP}`, USAGE)
   }
+}
+
+function workloads(text) {
+  const all = Object.keys(WORKLOADS)
+  const names = list('only', text, [...all, ...Object.keys(GROUPS)]) ?? all
+  return names.flatMap((name) => GROUPS[name] ?? name)
 }
 
 function list(option, text, known) {

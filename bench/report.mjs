@@ -47,6 +47,28 @@ const COLUMNS = {
     ['resident MB', 'loadRss', MB],
     ['on disk MB', 'packageBytes', MB],
   ],
+  first: [
+    ['load ms', 'loadMs', MS],
+    ['first ms', 'firstMs', MS],
+    ['addon : it', 'firstMs', RATIO, 'addon'],
+  ],
+  back: [5, 40, 60].flatMap((seconds) => [
+    [`${seconds} s: median ms`, `median${seconds}`, WHOLE],
+    ['worst ms', `worst${seconds}`, WHOLE],
+  ]),
+  rtt: [
+    ['p50 ms', 'p50', MS],
+    ['p99 ms', 'p99', MS],
+    ['addon : it', 'p99', RATIO, 'addon'],
+    ['max ms', 'max', MS],
+    ['through files %', 'filedPercent', US],
+  ],
+  topics: [
+    ['messages', 'messages', WHOLE],
+    ['through files', 'filed', WHOLE],
+    ['%', 'filedPercent', US],
+    ['seconds', 'seconds', MS],
+  ],
   fallback: [
     ['messages/s', 'perSecond', WHOLE],
     ['addon : it', 'perSecond', RATIO, 'addon'],

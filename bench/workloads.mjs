@@ -130,7 +130,83 @@ export const WORKLOADS = {
   },
 }
 
-const QUICK = { messages: 50_000, warmUp: 2000, bursts: 50, seconds: 3 }
+const QUIET = { linger: 0, batch: 16_384 }
+// What goes to file is in the result.
+const SILENT = { logger: { logLevel: 1 } }
+
+// On a Kafka of the task's own, behind a proxy.
+Object.assign(WORKLOADS, {
+  first: {
+    title: 'from the start of loading to the first acknowledgement, default options',
+    task: 'first',
+    place: 'topic',
+    settings: QUIET,
+    bytes: 170,
+    contenders: [
+      'addon',
+      ...PEERS.filter((name) => name !== 'platformatic' && name !== 'original'),
+    ],
+  },
+  back: {
+    title: "from Kafka's port being open again to publishing, after outages of 5, 40 and 60 s",
+    task: 'back',
+    place: 'nowhere',
+    settings: { defaults: true, ...SILENT },
+    outages: [5, 40, 60],
+    times: 5,
+    perSecond: 500,
+    contenders: ['addon'],
+  },
+  ...Object.fromEntries(
+    [20, 100, 200].flatMap((roundTrip) =>
+      [6, 100].map((partitions) => [
+        `rtt-${roundTrip}-${partitions}`,
+        {
+          title: `2,000 messages/s of 170 bytes, ${roundTrip} ms away, ${partitions} partitions`,
+          task: 'rtt',
+          place: 'nowhere',
+          settings: { ...TUNED, ...SILENT },
+          bytes: 170,
+          perSecond: 2000,
+          seconds: 12,
+          roundTrip,
+          partitions,
+          contenders: ['addon', ...PEERS.filter((name) => name !== 'original')],
+        },
+      ])
+    )
+  ),
+  topics: {
+    title: '10,000 topics, 2,000 messages/s, default options',
+    task: 'topics',
+    place: 'nowhere',
+    settings: { defaults: true, ...SILENT },
+    topics: 10_000,
+    roundTrip: 0,
+    messages: 20_000,
+    perSecond: 2000,
+    contenders: ['addon'],
+  },
+  'topics-partitioner': {
+    title: 'a partitioner, 100 topics, 50 ms away, one message each',
+    task: 'topics',
+    place: 'nowhere',
+    settings: { defaults: true, ...SILENT },
+    topics: 100,
+    roundTrip: 50,
+    messages: 100,
+    perSecond: 2000,
+    partitioned: true,
+    contenders: ['addon'],
+  },
+})
+
+/** Names that stand for several workloads. */
+export const GROUPS = {
+  rtt: Object.keys(WORKLOADS).filter((name) => name.startsWith('rtt-')),
+}
+
+const QUICK = { messages: 50_000, warmUp: 2000, bursts: 50, seconds: 3, times: 1 }
 
 /** The workload with that name, smaller if `quick`, or with another number of messages. */
 export function workload(name, { quick, messages }) {

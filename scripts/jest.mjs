@@ -21,7 +21,9 @@ export async function testFiles(args = []) {
 
 /** Whether a test file needs a real Kafka, and with it Java. */
 export async function needsKafka(file) {
-  return /require\('\.\/support\/(kafka|shared-kafka)'\)/.test(await readFile(file, 'utf8'))
+  return /require\('\.\/support\/(kafka|shared-kafka)'\)|'cluster\.mjs'/.test(
+    await readFile(file, 'utf8')
+  )
 }
 
 /** Here and not in the first test that needs it, whose time limit it would eat up. */

@@ -187,6 +187,17 @@ impl Inbox {
         self.wake.notify_one();
     }
 
+    /// Does `work` while nothing is in memory, here or elsewhere, and nothing can be accepted. Returns
+    /// whether it did.
+    pub fn while_empty(&self, work: impl FnOnce()) -> bool {
+        let state = self.lock();
+        let is_empty = state.held.is_zero() && self.statistics.is_memory_empty();
+        if is_empty {
+            work();
+        }
+        is_empty
+    }
+
     pub fn held(&self) -> Amount {
         self.lock().held
     }

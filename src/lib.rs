@@ -28,6 +28,11 @@
 //! Node.
 
 mod edge;
+#[allow(
+    clippy::indexing_slicing,
+    clippy::unreachable,
+    reason = "ranges come from searches in the same bytes; all that reads files is fuzzed"
+)]
 mod fallback;
 mod guard;
 mod inbox;
@@ -40,4 +45,5 @@ mod report;
 mod statistics;
 mod stderr;
 mod testing;
+mod topics;
 mod worker;

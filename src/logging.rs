@@ -79,7 +79,8 @@ impl<S: Subscriber> Layer<S> for SinkLayer {
         let mut line = Line::default();
         event.record(&mut line);
         let level = *event.metadata().level();
-        if event.metadata().target() == STATE {
+        // What is debugged is wanted whole.
+        if event.metadata().target() == STATE || level > Level::INFO {
             self.storms.sink.line(level, &line.text());
         } else {
             self.storms.line(event.metadata().callsite(), level, line);

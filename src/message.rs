@@ -4,9 +4,9 @@
 //! Messages travel in [`Batch`]es: one arena of bytes and one [`Record`] per message, so that a
 //! hundred thousand messages cost a few allocations and move between threads as one value.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use crate::topics::{ById, TopicId, Topics};
 
 /// Longest topic name that Kafka takes, in bytes.
 pub const MAX_TOPIC_LENGTH: usize = 249;
@@ -141,10 +141,6 @@ pub enum KeyEncoding {
     Raw,
 }
 
-/// Index of a topic name in [`Topics`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TopicId(pub u32);
-
 /// One message of a [`Batch`]. Its key and value follow each other in the arena.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
@@ -175,6 +171,10 @@ pub struct Batch {
     next_offset: usize,
 }
 
+#[allow(
+    clippy::indexing_slicing,
+    reason = "the records' lengths add up to the bytes: see `commit`"
+)]
 impl Batch {
     /// # Errors
     /// There is no memory for it.
@@ -294,39 +294,6 @@ impl Batch {
     }
 }
 
-/// The names of all topics that this publisher has met. Names are only ever added.
-#[derive(Debug, Default)]
-pub struct Topics {
-    inner: Mutex<TopicTable>,
-}
-
-#[derive(Debug, Default)]
-struct TopicTable {
-    names: Vec<Arc<str>>,
-    ids: HashMap<Arc<str>, TopicId>,
-}
-
-impl Topics {
-    pub fn intern(&self, name: &str) -> TopicId {
-        let mut table = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = table.ids.get(name) {
-            return *id;
-        }
-        let name: Arc<str> = name.into();
-        let id = TopicId(table.names.len() as u32);
-        table.names.push(Arc::clone(&name));
-        table.ids.insert(name, id);
-        id
-    }
-
-    /// # Panics
-    /// When `id` is not from [`Topics::intern`] of this table.
-    pub fn name(&self, id: TopicId) -> Arc<str> {
-        let table = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&table.names[id.0 as usize])
-    }
-}
-
 /// Whether Kafka can have a topic of this name.
 pub fn is_topic_name(name: &str) -> bool {
     !name.is_empty()
@@ -392,15 +359,6 @@ mod tests {
 
         batch.clear();
         assert_eq!(batch.remaining(), Amount::default());
-    }
-
-    #[test]
-    fn topics_are_interned_once() {
-        let topics = Topics::default();
-        assert_eq!(topics.intern("a"), TopicId(0));
-        assert_eq!(topics.intern("b"), TopicId(1));
-        assert_eq!(topics.intern("a"), TopicId(0));
-        assert_eq!(&*topics.name(TopicId(1)), "b");
     }
 
     #[test]

@@ -154,8 +154,13 @@ impl Publisher {
             has_partitioner.then(|| Box::new(JsPartition(Arc::clone(&bridge))) as Box<_>);
         let redirect = redirect(&config, &bridge);
         let inbox = Arc::clone(&shared.inbox);
-        let producer = Producer::new(&config.kafka, Tuning::Standard, redirect.clone(), inbox)
-            .map_err(reason)?;
+        let producer = Producer::new(
+            &config.kafka,
+            Tuning::Live { idempotent: true },
+            redirect.clone(),
+            inbox,
+        )
+        .map_err(reason)?;
         let (writer, instance) = start_writer(&config, &shared)?;
         tracing::dispatcher::with_default(&shared.log, || {
             for warning in &config.warnings {

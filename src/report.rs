@@ -95,18 +95,24 @@ fn replay(counts: &Counts) -> Value {
         .map(|ms| UNIX_EPOCH + Duration::from_millis(ms as u64));
     set_time(&mut replay, "oldestTs", oldest);
     if let Some(file) = &gauges.file {
-        replay["file"] = file.as_str().into();
+        set(&mut replay, "file", file.as_str());
     }
     if gauges.bytes_per_second >= 1.0 {
         let left = gauges.bytes as f64 / gauges.bytes_per_second;
-        replay["timeLeftMs"] = ((left * 1000.0).round() as u64).into();
+        set(&mut replay, "timeLeftMs", (left * 1000.0).round() as u64);
     }
     replay
 }
 
+fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value.into());
+    }
+}
+
 fn set_last_error(object: &mut Value, errors: &Errors) {
     if let Some((time, text)) = &errors.last {
-        object["lastError"] = text.as_str().into();
+        set(object, "lastError", text.as_str());
         set_time(object, "lastErrorTs", Some(*time));
     }
 }
@@ -114,6 +120,6 @@ fn set_last_error(object: &mut Value, errors: &Errors) {
 /// As `Date.prototype.toUTCString` writes it.
 fn set_time(object: &mut Value, name: &str, time: Option<SystemTime>) {
     if let Some(time) = time {
-        object[name] = httpdate::fmt_http_date(time).into();
+        set(object, name, httpdate::fmt_http_date(time));
     }
 }

@@ -96,6 +96,7 @@ fn messages_of(amount: Amount) -> Amount {
 }
 
 /// From 1 µs to 10 min at two significant digits: 20 KB, however many values it records.
+#[allow(clippy::unreachable, reason = "the bounds are constant")]
 fn empty_histogram() -> Histogram<u64> {
     let mut histogram = Histogram::new_with_bounds(1, 600_000_000, 2)
         .unwrap_or_else(|_| unreachable!("constant bounds are valid"));
@@ -185,7 +186,7 @@ impl Statistics {
                 counts.written += amount.messages;
                 counts.disk.add(messages_of(amount));
             }
-            Place::Discarded(reason) => counts.discarded[reason as usize] += amount.messages,
+            Place::Discarded(reason) => counts.discard(reason, amount.messages),
             place => {
                 if let Some(place) = counts.place(place) {
                     place.add(amount);
@@ -217,7 +218,7 @@ impl Statistics {
     /// A message that `queue()` did not accept.
     pub fn refuse(&self, reason: Reason) {
         let mut inner = self.lock();
-        inner.counts.discarded[reason as usize] += 1;
+        inner.counts.discard(reason, 1);
         inner.counts.refused += 1;
         inner
             .counts
@@ -262,6 +263,18 @@ impl Statistics {
 
     pub fn waiting_cost(&self) -> u64 {
         self.waiting_cost.load(Ordering::Relaxed)
+    }
+
+    /// Whether neither worker, librdkafka nor writer has a message.
+    pub fn is_memory_empty(&self) -> bool {
+        let counts = &self.lock().counts;
+        let all = [
+            counts.worker,
+            counts.flight,
+            counts.writer,
+            counts.replaying,
+        ];
+        all.iter().all(|amount| amount.is_zero())
     }
 
     pub fn flight(&self) -> Amount {

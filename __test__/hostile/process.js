@@ -44,8 +44,17 @@ function openStream(kind, directory) {
     redirection,
     /** What a stalled pipe holds now. */
     read() {
+      const { O_RDONLY, O_NONBLOCK } = fs.constants
+      const reader = fs.openSync(path.join(directory, 'stderr'), O_RDONLY | O_NONBLOCK)
       const buffer = Buffer.alloc(PIPE_SIZE)
-      return buffer.toString('latin1', 0, fs.readSync(stderr, buffer))
+      try {
+        return buffer.toString('latin1', 0, fs.readSync(reader, buffer))
+      } catch (error) {
+        if (error.code === 'EAGAIN') return ''
+        throw error
+      } finally {
+        fs.closeSync(reader)
+      }
     },
     close() {
       if (typeof stderr === 'number') fs.closeSync(stderr)

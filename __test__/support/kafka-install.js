@@ -10,9 +10,9 @@ const { promisify } = require('node:util')
 const run = promisify(execFile)
 
 const KAFKA_VERSION = '4.1.0'
-const DEPENDENCIES = [
-  ['org.apache.kafka', 'kafka_2.13', KAFKA_VERSION],
-  ['org.apache.kafka', 'kafka-tools', KAFKA_VERSION],
+const dependenciesOf = (version) => [
+  ['org.apache.kafka', 'kafka_2.13', version],
+  ['org.apache.kafka', 'kafka-tools', version],
   // Kafka logs through slf4j 1.7; this binding writes the log to stderr without a config file.
   ['org.slf4j', 'slf4j-simple', '1.7.36'],
 ]
@@ -21,19 +21,20 @@ const COPY = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-depend
 const NODE_ID = 1
 
 /**
+ * @param {string} [version]
  * @returns {Promise<{classPath: string, formatted: string}>} what `java -cp` takes, and a data
- *   directory to copy: formatting costs a start of the JVM, and its outcome names neither ports
- *   nor paths
+ *   directory to copy (none before 3.3, where ZooKeeper has the metadata): formatting costs a start
+ *   of the JVM, and its outcome names neither ports nor paths
  */
-async function installKafka() {
+async function installKafka(version = KAFKA_VERSION) {
   const cache = path.join(cacheHome(), 'kafka-publisher')
-  const home = path.join(cache, `kafka-${KAFKA_VERSION}`)
+  const home = path.join(cache, `kafka-${version}`)
   if (!(await exists(home))) {
     await fs.mkdir(cache, { recursive: true })
     const making = await fs.mkdtemp(path.join(cache, 'making-'))
     try {
-      await copyJars(making)
-      await format(making)
+      await copyJars(making, version)
+      if (!version.startsWith('2.')) await format(making)
       await moveUnlessThere(making, home)
     } finally {
       await fs.rm(making, { recursive: true, force: true })
@@ -42,8 +43,8 @@ async function installKafka() {
   return { classPath: path.join(home, 'libs', '*'), formatted: path.join(home, 'formatted') }
 }
 
-async function copyJars(folder) {
-  const dependencies = DEPENDENCIES.map(
+async function copyJars(folder, version) {
+  const dependencies = dependenciesOf(version).map(
     ([group, artifact, version]) =>
       `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId>` +
       `<version>${version}</version></dependency>`
@@ -61,7 +62,7 @@ async function copyJars(folder) {
     maxBuffer: 1 << 26,
   }).catch((error) => {
     throw new Error(
-      `Maven could not fetch Kafka ${KAFKA_VERSION}:\n${error.message}\n${error.stdout ?? ''}`
+      `Maven could not fetch Kafka ${version}:\n${error.message}\n${error.stdout ?? ''}`
     )
   })
 }

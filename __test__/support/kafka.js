@@ -41,10 +41,12 @@ class Kafka extends Topics {
    * @param {boolean} [options.tls] a second listener that takes TLS with a client certificate only
    * @param {Record<string, string>} [options.env] added to the environment of the process
    * @param {string[]} [options.jvm] arguments of `java`, instead of those for a short life
+   * @param {number} [options.port] where it listens; another one if it is not given
    */
-  static async start({ properties = {}, tls = false, env = {}, jvm = JVM } = {}) {
+  static async start({ properties = {}, tls = false, env = {}, jvm = JVM, port } = {}) {
     const kafka = new Kafka()
     kafka.#jvm = jvm
+    kafka.port = port
     await kafka.#prepare(properties, tls, env)
     await kafka.#launch()
     return kafka
@@ -55,14 +57,14 @@ class Kafka extends Topics {
     this.#classPath = classPath
     this.#env = env
     const [port, controllerPort, tlsPort] = await freePorts(tls ? 3 : 2)
-    this.port = port
-    this.bootstrap = `127.0.0.1:${port}`
+    this.port ??= port
+    this.bootstrap = `127.0.0.1:${this.port}`
     this.#directory = fs.mkdtempSync(path.join(os.tmpdir(), 'kafka-publisher-kafka-'))
     this.#startGuard()
 
     const data = path.join(this.#directory, 'data')
     fs.cpSync(formatted, data, { recursive: true })
-    const settings = brokerSettings(port, controllerPort, data)
+    const settings = brokerSettings(this.port, controllerPort, data)
     if (tls) {
       this.tlsPort = tlsPort
       this.tlsBootstrap = `127.0.0.1:${tlsPort}`
@@ -226,4 +228,4 @@ function propertiesText(settings) {
     .join('')
 }
 
-module.exports = { Kafka }
+module.exports = { Kafka, propertiesText }

@@ -1,5 +1,5 @@
-// A TCP proxy in front of a broker that can play a network which swallows packets, or is cut, or a
-// broker that does not answer.
+// A TCP proxy in front of a broker that can play a network which is slow, swallows packets, or is cut,
+// or a broker that does not answer.
 
 const net = require('node:net')
 const { once } = require('node:events')
@@ -10,12 +10,17 @@ class TcpProxy {
   #swallowing = false
   #silent = false
   #cut = false
+  #link
   /** How many connections it has taken. */
   connections = 0
 
-  /** @param {string} target `host:port` */
-  static async start(target) {
+  /**
+   * @param {string} target `host:port`
+   * @param {object} [link] as `slow` takes it
+   */
+  static async start(target, link) {
     const proxy = new TcpProxy()
+    proxy.slow(link)
     const [host, port] = target.split(':')
     proxy.#server = net.createServer({ pauseOnConnect: true }, (client) => {
       proxy.#join(client, () => net.connect(Number(port), host))
@@ -41,8 +46,14 @@ class TcpProxy {
       [client, broker],
       [broker, client],
     ]) {
+      let last = 0
       from.on('data', (bytes) => {
-        if (!this.#swallowing && !(this.#silent && from === broker)) to.write(bytes)
+        if (this.#swallowing || (this.#silent && from === broker)) return
+        const late = this.#late()
+        if (late === 0) return to.write(bytes)
+        // Never before what came before.
+        last = Math.max(last, performance.now() + late)
+        setTimeout(() => to.write(bytes), last - performance.now())
       })
       from.on('close', () => {
         if (!this.#swallowing) to.destroy()
@@ -51,10 +62,28 @@ class TcpProxy {
     client.resume()
   }
 
+  #late() {
+    const { delay, jitter, loss, lostMs } = this.#link
+    const lost = Math.random() * 100 < loss ? lostMs : 0
+    return delay + jitter * (2 * Math.random() - 1) + lost
+  }
+
   #keep(socket) {
     this.#sockets.add(socket)
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.#sockets.delete(socket))
+  }
+
+  /**
+   * What comes from now on takes longer, each way.
+   *
+   * @param {object} [link]
+   * @param {number} [link.delay] milliseconds
+   * @param {number} [link.jitter] so much more or less
+   * @param {number} [link.loss] per cent of it that take `lostMs` longer
+   */
+  slow({ delay = 0, jitter = 0, loss = 0, lostMs = 0 } = {}) {
+    this.#link = { delay, jitter, loss, lostMs }
   }
 
   /** From now on nothing gets through, and nobody is told. */
@@ -71,6 +100,21 @@ class TcpProxy {
   cut() {
     this.#cut = true
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  /** All connections are lost, and new ones are refused. */
+  async refuse() {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    for (const socket of this.#sockets) socket.destroy()
+    await closed
+  }
+
+  /** New connections get through again, after `refuse()`. */
+  async accept() {
+    const [host, port] = this.address.split(':')
+    this.#server.listen(Number(port), host)
+    await once(this.#server, 'listening')
   }
 
   /** New connections get through again; those from before are lost. */

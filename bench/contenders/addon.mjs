@@ -14,6 +14,9 @@ export async function open(settings) {
   return new Client(publisher)
 }
 
+/** A client that does not wait for its connection: `queue()` need not. */
+export const openAtOnce = (settings) => new Client(makePublisher({ ...settings, defaults: true }))
+
 /** A publisher without a connection, for what the outage tasks do with it. */
 export function makePublisher({ bootstrap, topic, linger, batch, codec, directory, ...others }) {
   const { KafkaPublisher } = load()
@@ -23,6 +26,7 @@ export function makePublisher({ bootstrap, topic, linger, batch, codec, director
     ...(others.defaults ? {} : { batch: { size: batch, maxWait: linger } }),
     ...(codec && { codec }),
     ...(others.logger && { logger: others.logger }),
+    ...(others.partitioner && { partitioner: others.partitioner }),
     fallback: { directory, ...others.fallback },
   })
 }
@@ -93,6 +97,11 @@ class Client {
           `(${spilledCnt} spilled), ${discardedCnt.total} were discarded`
       )
     }
+  }
+
+  /** How many messages took the way through a file. */
+  filed() {
+    return this.#publisher.getStatistics().filePublisher.mesgCnt
   }
 
   /** What the addon itself says of the time from librdkafka to the acknowledgement. */

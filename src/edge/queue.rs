@@ -65,11 +65,13 @@ struct Scratch {
     /// The name in `last_topic` and its id: most calls in a row are for one topic.
     last_topic: Vec<u8>,
     last_topic_id: Option<TopicId>,
+    /// Of `shared.topics`, when that id was good.
+    generation: u32,
 }
 
 /// A topic whose name was looked at.
 enum Topic {
-    Known(TopicId),
+    Default(TopicId),
     /// Its name, which can be a topic's, is in `scratch.topic`.
     Named,
 }
@@ -139,7 +141,7 @@ impl Queue {
         // SAFETY: the caller's promise.
         unsafe {
             let topic = if count < 3 {
-                Topic::Known(self.default_topic.ok_or(Reason::NoTopic)?)
+                Topic::Default(self.default_topic.ok_or(Reason::NoTopic)?)
             } else {
                 self.topic(env, topic, scratch)?
             };
@@ -218,11 +220,21 @@ impl Queue {
 
     fn topic_id(&self, topic: &Topic, scratch: &mut Scratch) -> Result<TopicId, Reason> {
         match topic {
-            Topic::Known(id) => Ok(*id),
+            Topic::Default(id) => Ok(*id),
             Topic::Named => {
+                let topics = &self.shared.topics;
+                // Read under the inbox's lock, as names are forgotten.
+                let generation = topics.generation();
+                if let Some(id) = scratch.last_topic_id
+                    && scratch.topic == scratch.last_topic
+                    && scratch.generation == generation
+                {
+                    return Ok(id);
+                }
                 let name = std::str::from_utf8(&scratch.topic).map_err(|_| Reason::BadTopic)?;
-                let id = self.shared.topics.intern(name);
+                let id = topics.intern_queued(name);
                 scratch.last_topic_id = Some(id);
+                scratch.generation = generation;
                 std::mem::swap(&mut scratch.topic, &mut scratch.last_topic);
                 Ok(id)
             }
@@ -246,7 +258,7 @@ impl Queue {
                 // SAFETY: the caller's promise.
                 return match unsafe { type_of(env, topic) } {
                     sys::ValueType::napi_undefined => {
-                        Ok(Topic::Known(self.default_topic.ok_or(Reason::NoTopic)?))
+                        Ok(Topic::Default(self.default_topic.ok_or(Reason::NoTopic)?))
                     }
                     // As in 0.1.x, where only `undefined` stood for the default.
                     sys::ValueType::napi_null => Err(Reason::NoTopic.into()),
@@ -261,10 +273,9 @@ impl Queue {
                 return Err(Refusal::Reason(Reason::BadTopic, Some(detail)));
             }
         }
-        if let Some(id) = scratch.last_topic_id
-            && scratch.topic == scratch.last_topic
-        {
-            return Ok(Topic::Known(id));
+        // The last one was looked at already.
+        if scratch.last_topic_id.is_some() && scratch.topic == scratch.last_topic {
+            return Ok(Topic::Named);
         }
         match std::str::from_utf8(&scratch.topic) {
             Ok(name) if is_topic_name(name) => Ok(Topic::Named),

@@ -1,7 +1,7 @@
 //! A librdkafka client. Not rust-rdkafka's `Client`: its `new` (0.39) leaks a handle of the main queue,
 //! and the queue with it, 216 bytes each time.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use rdkafka::config::{NativeClientConfig, RDKafkaLogLevel};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 
 use super::Context;
+use crate::options::Address;
 
 pub struct Client {
     handle: NonNull<rd::rd_kafka_t>,
@@ -46,7 +47,8 @@ impl Client {
         };
         let Some(handle) = NonNull::new(handle) else {
             let length = text.iter().position(|&byte| byte == 0);
-            return Err(String::from_utf8_lossy(&text[..length.unwrap_or(0)]).into_owned());
+            let text = text.get(..length.unwrap_or(0)).unwrap_or_default();
+            return Err(String::from_utf8_lossy(text).into_owned());
         };
         // The client owns it now.
         std::mem::forget(conf);
@@ -70,37 +72,59 @@ impl Client {
         self.handle.as_ptr()
     }
 
-    /// Asks the cluster for its metadata, and the topic's if there is one: a forced round trip. Blocks
-    /// for up to `timeout`: never on the worker's thread.
+    /// Whether the cluster has said who it is. A new client asks that by itself, without asking for
+    /// topics. Blocks for up to `timeout`: never on the worker's thread.
+    pub fn is_answered(&self, timeout: Duration) -> bool {
+        // SAFETY: the client is valid; the text, if any, is ours and freed once.
+        unsafe {
+            let id = rd::rd_kafka_clusterid(self.native_ptr(), milliseconds(timeout));
+            if !id.is_null() {
+                rd::rd_kafka_mem_free(self.native_ptr(), id.cast());
+            }
+            !id.is_null()
+        }
+    }
+
+    /// What the cluster says of these topics, at least one, in one request: a forced round trip. A
+    /// client that knows other topics asks for those, too. Blocks for up to `timeout`: never on the
+    /// worker's thread.
     pub fn metadata(
         &self,
-        topic: Option<&CStr>,
+        topics: &[CString],
         timeout: Duration,
     ) -> Result<Metadata, RDKafkaErrorCode> {
         let mut metadata = ptr::null();
-        // SAFETY: client and name are valid. The topic's handle is null or ours and destroyed once; on
-        // success `metadata` is ours, too.
+        // SAFETY: client and names are valid. Each topic's handle is null or ours and destroyed once;
+        // on success `metadata` is ours, too.
         unsafe {
-            let topic = match topic {
-                Some(name) => {
-                    let topic =
-                        rd::rd_kafka_topic_new(self.native_ptr(), name.as_ptr(), ptr::null_mut());
-                    if topic.is_null() {
-                        return Err(rd::rd_kafka_last_error().into());
-                    }
-                    topic
-                }
-                None => ptr::null_mut(),
+            let handles: Vec<_> = topics
+                .iter()
+                .map(|name| {
+                    rd::rd_kafka_topic_new(self.native_ptr(), name.as_ptr(), ptr::null_mut())
+                })
+                .collect();
+            // One topic alone is asked for alone.
+            let only = match handles[..] {
+                [topic] => topic,
+                _ => ptr::null_mut(),
             };
-            let ms = timeout.as_millis().min(i32::MAX as u128) as c_int;
-            let code = rd::rd_kafka_metadata(self.native_ptr(), 0, topic, &raw mut metadata, ms);
-            if !topic.is_null() {
+            let code = if handles.iter().any(|topic| topic.is_null()) {
+                rd::rd_kafka_last_error()
+            } else {
+                let ms = milliseconds(timeout);
+                rd::rd_kafka_metadata(self.native_ptr(), 0, only, &raw mut metadata, ms)
+            };
+            for topic in handles.into_iter().filter(|topic| !topic.is_null()) {
                 rd::rd_kafka_topic_destroy(topic);
             }
             no_error(code)?;
         }
         Ok(Metadata(metadata))
     }
+}
+
+fn milliseconds(time: Duration) -> c_int {
+    time.as_millis().min(i32::MAX as u128) as c_int
 }
 
 impl Drop for Client {
@@ -114,14 +138,33 @@ impl Drop for Client {
 pub struct Metadata(*const rd::rd_kafka_metadata);
 
 impl Metadata {
-    /// None if the cluster does not know the topic.
-    pub fn partitions_of(&self, topic: &CStr) -> &[rd::rd_kafka_metadata_partition] {
+    /// Each topic that the cluster knows, and its partitions.
+    pub fn topics(&self) -> impl Iterator<Item = (&CStr, &[rd::rd_kafka_metadata_partition])> {
         // SAFETY: valid until `drop`, as all that it points to.
         unsafe {
             list((*self.0).topics, (*self.0).topic_cnt)
                 .iter()
-                .find(|found| CStr::from_ptr(found.topic) == topic)
-                .map_or(&[], |found| list(found.partitions, found.partition_cnt))
+                .map(|topic| {
+                    (
+                        CStr::from_ptr(topic.topic),
+                        list(topic.partitions, topic.partition_cnt),
+                    )
+                })
+        }
+    }
+
+    /// The ids of the brokers, and where they say they are.
+    pub fn brokers(&self) -> Vec<(i32, Address)> {
+        // SAFETY: as above.
+        unsafe {
+            list((*self.0).brokers, (*self.0).broker_cnt)
+                .iter()
+                .filter_map(|broker| {
+                    let host = CStr::from_ptr(broker.host).to_str().ok()?.to_owned();
+                    let port = u16::try_from(broker.port).ok()?;
+                    Some((broker.id, Address { host, port }))
+                })
+                .collect()
         }
     }
 }

@@ -10,20 +10,19 @@ use super::client::Client;
 use super::{Context, redirect};
 use crate::options::{KafkaConfig, is_secret};
 
-/// What the worker decides, beside the user's options.
+/// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tuning {
-    /// Idempotent, if the options allow it.
-    Standard,
-    /// For a cluster that does not take idempotent producers: one request at a time keeps order.
-    Plain,
-    /// One message a batch, at once: to find out which one of a batch was too large. Not idempotent,
-    /// because an idempotent producer starts over (150 ms) after each message that is refused.
-    Solo,
-    /// For messages from files: as `Standard`, without lingering, since the next ones are at hand.
-    Replay,
-    /// The same as `Plain`.
-    ReplayPlain,
+    /// Live messages.
+    Live { idempotent: bool },
+    /// One message a batch, at once: to find out which one of a batch was refused, or whether a topic
+    /// takes messages again. Not idempotent, because an idempotent producer starts over (150 ms) after
+    /// each message that is refused.
+    Alone,
+    /// Messages from files: without lingering, since the next ones are at hand.
+    Replay { idempotent: bool },
+    /// Questions only.
+    Inquiry,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +51,10 @@ const REPLAY_LINGER_MS: &str = "2";
 /// Messages from files are safe there and need not time out with the retry window, after which those
 /// that were younger would overtake them. A topic that does not answer holds the others up so long.
 const REPLAY_TIMEOUT_MS: u64 = 10_000;
+/// Live messages are taken back by the worker, which knows slow from dead. Librdkafka's own time-outs,
+/// after so many retry windows, would stop an idempotent producer until all that is on its way is
+/// answered, and send that again under new numbers.
+const LIVE_TIMEOUT_WINDOWS: u64 = 6;
 
 pub fn client(
     config: &KafkaConfig,
@@ -78,8 +81,20 @@ pub fn client(
         .properties
         .iter()
         .any(|(name, value)| name == "retries" && value != "0");
+    let idempotent = matches!(
+        tuning,
+        Tuning::Live { idempotent: true } | Tuning::Replay { idempotent: true }
+    );
+    // Leaders are connected to at once; a sparse client waits for half of `reconnect.backoff.ms`.
+    let sparse = if tuning == Tuning::Inquiry {
+        "true"
+    } else {
+        "false"
+    };
+    set(conf, "enable.sparse.connections", sparse)?;
     if !ordering_is_the_users {
-        if config.idempotent && matches!(tuning, Tuning::Standard | Tuning::Replay) {
+        // For a cluster that does not take idempotent producers, one request at a time keeps order.
+        if config.idempotent && idempotent {
             set(conf, "enable.idempotence", "true")?;
         } else if retried {
             set(conf, "max.in.flight.requests.per.connection", "1")?;
@@ -88,22 +103,7 @@ pub fn client(
     for (name, value) in &config.properties {
         set(conf, name, value)?;
     }
-    if tuning == Tuning::Solo {
-        set(conf, "batch.num.messages", "1")?;
-        set(conf, "linger.ms", "0")?;
-    }
-    if matches!(tuning, Tuning::Replay | Tuning::ReplayPlain) {
-        set(conf, "linger.ms", REPLAY_LINGER_MS)?;
-        let timeout = config
-            .properties
-            .iter()
-            .rev()
-            .find(|(name, _)| name == "message.timeout.ms")
-            .and_then(|(_, ms)| ms.parse::<u64>().ok());
-        if timeout.is_some_and(|ms| (1..REPLAY_TIMEOUT_MS).contains(&ms)) {
-            set(conf, "message.timeout.ms", &REPLAY_TIMEOUT_MS.to_string())?;
-        }
-    }
+    tune(conf, tuning, config)?;
     let oauth = config.properties.iter().any(|(name, value)| {
         matches!(name.as_str(), "sasl.mechanisms" | "sasl.mechanism")
             && value.eq_ignore_ascii_case("OAUTHBEARER")
@@ -119,9 +119,7 @@ pub fn client(
             rd::rd_kafka_conf_enable_sasl_queue(conf, 1);
         }
     }
-    if context.redirect.is_some() {
-        redirect::install(conf);
-    }
+    redirect::install(conf);
     let client = Client::new(native, log_level, context)
         .map_err(|problem| ConfigError::Client(without_secrets(&problem, config)))?;
     if oauth {
@@ -135,6 +133,46 @@ pub fn client(
         }
     }
     Ok(client)
+}
+
+/// What a client's use asks for, whatever the properties say.
+fn tune(
+    conf: *mut rd::rd_kafka_conf_t,
+    tuning: Tuning,
+    config: &KafkaConfig,
+) -> Result<(), ConfigError> {
+    let timeout = config
+        .properties
+        .iter()
+        .rev()
+        .find(|(name, _)| matches!(name.as_str(), "message.timeout.ms" | "delivery.timeout.ms"))
+        .and_then(|(_, ms)| ms.parse::<u64>().ok())
+        .filter(|ms| *ms > 0);
+    let longer = match tuning {
+        Tuning::Alone => {
+            set(conf, "batch.num.messages", "1")?;
+            set(conf, "linger.ms", "0")?;
+            None
+        }
+        Tuning::Replay { .. } => {
+            set(conf, "linger.ms", REPLAY_LINGER_MS)?;
+            timeout.map(|ms| ms.max(REPLAY_TIMEOUT_MS))
+        }
+        Tuning::Live { .. } => timeout.map(|ms| ms.saturating_mul(LIVE_TIMEOUT_WINDOWS)),
+        Tuning::Inquiry => {
+            set(conf, "reconnect.backoff.ms", "50")?;
+            set(conf, "reconnect.backoff.max.ms", "500")?;
+            None
+        }
+    };
+    match longer {
+        Some(ms) => set(
+            conf,
+            "message.timeout.ms",
+            &ms.min(i32::MAX as u64).to_string(),
+        ),
+        None => Ok(()),
+    }
 }
 
 fn set(conf: *mut rd::rd_kafka_conf_t, name: &str, value: &str) -> Result<(), ConfigError> {

@@ -11,9 +11,12 @@
 
 mod client;
 mod config;
+mod inquiry;
 mod outcome;
+mod partitioner;
 mod partitions;
 mod redirect;
+mod ticket;
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -26,12 +29,17 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 pub use client::Client;
 pub use config::{ConfigError, Tuning};
+pub use inquiry::{Findings, Inquirer};
 pub use outcome::{Outcome, classify, describe};
-pub use partitions::{PartitionInfo, fetch_partitions};
+pub use partitioner::Partitioner;
+pub use partitions::{Described, PartitionInfo, describe_topics};
 pub use redirect::Redirect;
+use ticket::Opaque;
+pub use ticket::{Origin, Ticket};
 
+use crate::guard::guarded;
 use crate::inbox::Inbox;
-use crate::message::{Record, TopicId, now_ms};
+use crate::message::{ById, Record, TopicId, now_ms};
 use crate::options::KafkaConfig;
 
 /// A client's context: what its callbacks reach.
@@ -39,9 +47,18 @@ pub struct Context {
     redirect: Option<Arc<dyn Redirect>>,
 }
 
+/// Neighbouring reports of one partition: so many of its messages were acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub topic: TopicId,
+    pub partition: i32,
+    pub broker: i32,
+    pub messages: u64,
+}
+
 /// A message that Kafka did not take, as librdkafka hands it back.
 pub struct Failure<'a> {
-    pub sequence: u64,
+    pub ticket: Ticket,
     pub topic: TopicId,
     pub partition: i32,
     pub timestamp: i64,
@@ -52,7 +69,9 @@ pub struct Failure<'a> {
 
 /// What [`Producer::poll`] reports to.
 pub trait Reports {
-    fn delivered(&mut self, sequence: u64, bytes: usize);
+    fn delivered(&mut self, ticket: Ticket, bytes: usize);
+    /// The sum of what [`Reports::delivered`] told of, partition by partition.
+    fn acknowledged(&mut self, what: Acknowledged);
     fn failed(&mut self, failure: Failure<'_>);
     /// The cluster, or a broker of it, is in trouble; librdkafka goes on trying.
     fn error(&mut self, code: RDKafkaErrorCode, text: &str);
@@ -62,7 +81,7 @@ pub trait Reports {
 pub struct Producer {
     client: Arc<Client>,
     queue: *mut rd::rd_kafka_queue_t,
-    topics: Vec<Option<Topic>>,
+    topics: ById<Topic>,
     ids: HashMap<*mut rd::rd_kafka_topic_t, TopicId>,
     /// Pointed to by the queue's callback.
     _inbox: Arc<Inbox>,
@@ -100,7 +119,7 @@ impl Producer {
         Ok(Producer {
             client,
             queue,
-            topics: Vec::new(),
+            topics: ById::default(),
             ids: HashMap::new(),
             _inbox: inbox,
         })
@@ -108,6 +127,11 @@ impl Producer {
 
     pub fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
+    }
+
+    /// How many topics it knows, which is for life.
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
     }
 
     /// Hands over one message; a delivery report follows if and only if this succeeds. `now` is the
@@ -118,7 +142,7 @@ impl Producer {
         name: impl FnOnce() -> Arc<str>,
         key: &[u8],
         value: &[u8],
-        sequence: u64,
+        ticket: Ticket,
         now: i64,
     ) -> Result<(), RDKafkaErrorCode> {
         let topic = self.topic(record.topic, name)?;
@@ -132,7 +156,7 @@ impl Producer {
                 value.len(),
                 key.as_ptr().cast(),
                 key.len(),
-                Opaque::new(sequence, now - record.timestamp).0 as *mut c_void,
+                Opaque::new(ticket, now - record.timestamp).0 as *mut c_void,
             )
         };
         if status == 0 {
@@ -149,7 +173,7 @@ impl Producer {
         name: impl FnOnce() -> Arc<str>,
         key: &[u8],
         value: &[u8],
-        sequence: u64,
+        ticket: Ticket,
         now: i64,
     ) -> Result<(), RDKafkaErrorCode> {
         use rd::rd_kafka_vtype_t as v;
@@ -180,7 +204,7 @@ impl Producer {
                 v::RD_KAFKA_VTYPE_TIMESTAMP,
                 record.timestamp,
                 v::RD_KAFKA_VTYPE_OPAQUE,
-                Opaque::new(sequence, waited).0 as *mut c_void,
+                Opaque::new(ticket, waited).0 as *mut c_void,
                 v::RD_KAFKA_VTYPE_END,
             )
         };
@@ -196,8 +220,7 @@ impl Producer {
         id: TopicId,
         name: impl FnOnce() -> Arc<str>,
     ) -> Result<*mut rd::rd_kafka_topic_t, RDKafkaErrorCode> {
-        let index = id.0 as usize;
-        if let Some(Some(topic)) = self.topics.get(index) {
+        if let Some(topic) = self.topics.get(&id) {
             return Ok(topic.handle);
         }
         let name =
@@ -209,10 +232,7 @@ impl Producer {
         if handle.is_null() {
             return Err(unsafe { rd::rd_kafka_last_error() }.into());
         }
-        if self.topics.len() <= index {
-            self.topics.resize_with(index + 1, || None);
-        }
-        self.topics[index] = Some(Topic { handle });
+        self.topics.insert(id, Topic { handle });
         self.ids.insert(handle, id);
         Ok(handle)
     }
@@ -238,43 +258,88 @@ impl Producer {
     }
 
     fn serve_reports(&self, event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
-        loop {
-            // SAFETY: a non-null message lives as long as its event, which the caller destroys.
-            let Some(message) = (unsafe { rd::rd_kafka_event_message_next(event).as_ref() }) else {
-                return;
-            };
+        let mut run: Option<(*mut rd::rd_kafka_topic_t, Acknowledged)> = None;
+        // SAFETY: a non-null message lives as long as its event, which the caller destroys.
+        while let Some(message) = unsafe { rd::rd_kafka_event_message_next(event).as_ref() } {
             let opaque = Opaque(message._private as u64);
-            let sequence = opaque.sequence();
-            if message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                let size = message.len + message.key_len;
-                reports.delivered(sequence, size);
+            if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                reports.failed(self.failure(message, opaque));
                 continue;
             }
-            let Some(topic) = self.ids.get(&message.rkt) else {
-                unreachable!("every message was produced to a topic of ours")
-            };
-            // SAFETY: as above.
-            let latency = unsafe { rd::rd_kafka_message_latency(message) }.max(0);
-            reports.failed(Failure {
-                sequence,
-                topic: *topic,
-                partition: message.partition,
-                // Librdkafka does not tell the timestamp of a message that failed.
-                timestamp: now_ms() - latency / 1000 - opaque.waited_ms(),
-                key: bytes(message.key, message.key_len),
-                value: bytes(message.payload, message.len),
-                code: message.err.into(),
-            });
+            reports.delivered(opaque.ticket(), message.len + message.key_len);
+            match &mut run {
+                Some((topic, sum))
+                    if *topic == message.rkt && sum.partition == message.partition =>
+                {
+                    sum.messages += 1;
+                }
+                run => {
+                    let next = Acknowledged {
+                        topic: self.topic_of(message),
+                        partition: message.partition,
+                        // SAFETY: as above.
+                        broker: unsafe { rd::rd_kafka_message_broker_id(message) },
+                        messages: 1,
+                    };
+                    if let Some((_, sum)) = run.replace((message.rkt, next)) {
+                        reports.acknowledged(sum);
+                    }
+                }
+            }
+        }
+        if let Some((_, sum)) = run {
+            reports.acknowledged(sum);
         }
     }
 
-    /// Makes librdkafka hand back what it holds, queued or in flight, as delivery reports.
+    #[allow(
+        clippy::unreachable,
+        reason = "librdkafka hands back what it was given"
+    )]
+    fn topic_of(&self, message: &rd::rd_kafka_message_t) -> TopicId {
+        let Some(topic) = self.ids.get(&message.rkt) else {
+            unreachable!("every message was produced to a topic of ours")
+        };
+        *topic
+    }
+
+    fn failure<'a>(&self, message: &'a rd::rd_kafka_message_t, opaque: Opaque) -> Failure<'a> {
+        // SAFETY: the message is valid.
+        let latency = unsafe { rd::rd_kafka_message_latency(message) }.max(0);
+        Failure {
+            ticket: opaque.ticket(),
+            topic: self.topic_of(message),
+            partition: message.partition,
+            // Librdkafka does not tell the timestamp of a message that failed.
+            timestamp: now_ms() - latency / 1000 - opaque.waited_ms(),
+            key: bytes(message.key, message.key_len),
+            value: bytes(message.payload, message.len),
+            code: message.err.into(),
+        }
+    }
+
+    /// Makes librdkafka hand back, as delivery reports, what it has not sent yet. An idempotent producer
+    /// is of no use for anything new after that: its numbers have a gap.
+    pub fn purge_queue(&self) {
+        self.purge_with(rd::RD_KAFKA_PURGE_F_QUEUE);
+    }
+
+    /// Makes librdkafka hand back all that it holds, queued or in flight.
     pub fn purge(&self) {
-        let flags = rd::RD_KAFKA_PURGE_F_QUEUE
-            | rd::RD_KAFKA_PURGE_F_INFLIGHT
-            | rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
+        self.purge_with(rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT);
+    }
+
+    /// Makes librdkafka look for messages that have timed out. A broker's thread that waits to connect
+    /// again looks neither by itself, nor for what came in meanwhile; any command wakes it, also one to
+    /// purge nothing.
+    pub fn nudge(&self) {
+        self.purge_with(0);
+    }
+
+    fn purge_with(&self, what: c_int) {
+        let flags = what | rd::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the client is valid. It can only refuse the flags, which are constant.
-        unsafe { rd::rd_kafka_purge(self.client.native_ptr(), flags as c_int) };
+        unsafe { rd::rd_kafka_purge(self.client.native_ptr(), flags) };
     }
 
     /// The text of the fatal error after which this producer is of no use, if there was one.
@@ -296,33 +361,11 @@ impl Drop for Producer {
         // SAFETY: each handle is ours and destroyed once; the client goes last, with its `Arc`.
         unsafe {
             rd::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
-            for topic in self.topics.drain(..).flatten() {
+            for (_, topic) in self.topics.drain() {
                 rd::rd_kafka_topic_destroy(topic.handle);
             }
             rd::rd_kafka_queue_destroy(self.queue);
         }
-    }
-}
-
-/// What librdkafka keeps for each message: its number, and for how many milliseconds it had been
-/// queued when it was handed over.
-#[derive(Clone, Copy)]
-struct Opaque(u64);
-
-impl Opaque {
-    const WAITED_BITS: u32 = 20;
-    const MAX_WAITED: i64 = (1 << Self::WAITED_BITS) - 1;
-
-    fn new(sequence: u64, waited_ms: i64) -> Self {
-        Opaque(sequence << Self::WAITED_BITS | waited_ms.clamp(0, Self::MAX_WAITED) as u64)
-    }
-
-    fn sequence(self) -> u64 {
-        self.0 >> Self::WAITED_BITS
-    }
-
-    fn waited_ms(self) -> i64 {
-        self.0 as i64 & Self::MAX_WAITED
     }
 }
 
@@ -373,5 +416,5 @@ fn serve_log(event: *mut rd::rd_kafka_event_t) {
 /// Called by librdkafka's threads when the main queue is no longer empty.
 unsafe extern "C" fn wake(_: *mut rd::rd_kafka_t, inbox: *mut c_void) {
     // SAFETY: the producer keeps the inbox alive for as long as this is enabled.
-    unsafe { &*inbox.cast::<Inbox>() }.wake();
+    guarded(|| unsafe { &*inbox.cast::<Inbox>() }.wake(), |_| ());
 }

@@ -8,6 +8,8 @@ pub enum Outcome {
     /// The broker will never take this message, if it was alone in its batch. If not, librdkafka says
     /// no more than this of each of several, whatever is wrong with them.
     Refused,
+    /// The broker has answered that it does not take this, and not why: maybe later.
+    Unexplained,
     /// The message's time is too far from the broker's: a clock is wrong, or the message old.
     Time,
     /// Too large: for the topic if it was alone in its batch, else maybe only the batch was.
@@ -16,8 +18,10 @@ pub enum Outcome {
     Neighbour,
     /// An answer about this topic; other topics are not concerned.
     Topic,
+    /// An answer about this partition; the topic's others are not concerned.
+    Partition,
     /// No answer: the cluster, or the way to it.
-    Cluster,
+    Silence,
     /// Handed back because the worker asked for it.
     Purged,
     /// The producer is of no use any more.
@@ -42,21 +46,28 @@ pub fn classify(code: RDKafkaErrorCode) -> Outcome {
         Code::InvalidDifferentRecord => Outcome::Neighbour,
         Code::PurgeQueue | Code::PurgeInflight => Outcome::Purged,
         Code::Fatal => Outcome::Fatal,
+        Code::Unknown
+        | Code::InvalidMessage
+        | Code::InvalidRequest
+        | Code::InvalidMessageSize
+        | Code::UnsupportedVersion => Outcome::Unexplained,
+        // A topic that was deleted has no partitions, either.
         Code::UnknownTopicOrPartition
-        | Code::UnknownTopic
         | Code::UnknownPartition
+        | Code::UnknownTopic
         | Code::InvalidTopic
         | Code::TopicAuthorizationFailed
-        | Code::LeaderNotAvailable
-        | Code::NotLeaderForPartition
-        | Code::NotEnoughReplicas
-        | Code::NotEnoughReplicasAfterAppend
         | Code::InvalidRequiredAcks
         | Code::PolicyViolation
         | Code::UnsupportedForMessageFormat
         | Code::UnsupportedCompressionType
-        | Code::InvalidConfig
-        | Code::KafkaStorageError => Outcome::Topic,
-        _ => Outcome::Cluster,
+        | Code::InvalidConfig => Outcome::Topic,
+        Code::LeaderNotAvailable
+        | Code::NotLeaderForPartition
+        | Code::NotEnoughReplicas
+        | Code::NotEnoughReplicasAfterAppend
+        | Code::RequestTimedOut
+        | Code::KafkaStorageError => Outcome::Partition,
+        _ => Outcome::Silence,
     }
 }

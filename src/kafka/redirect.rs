@@ -1,23 +1,38 @@
-//! `brokerRedirection`: librdkafka resolves a broker's name through this.
+//! How librdkafka resolves a broker's name: through `brokerRedirection`, and never for long. Its thread
+//! would wait for a name server that hangs, and meanwhile hand none of its messages back.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use rdkafka::bindings as rd;
 
 use super::Context;
+use crate::guard::guarded;
 use crate::options::Address;
 
 #[cfg(unix)]
-use libc::{addrinfo, freeaddrinfo, getaddrinfo};
+use libc::{EAI_FAIL, addrinfo, freeaddrinfo, getaddrinfo};
 #[cfg(windows)]
-use winsock::{addrinfo, freeaddrinfo, getaddrinfo};
+use winsock::{EAI_FAIL, addrinfo, freeaddrinfo, getaddrinfo};
+
+/// How long a name is looked up.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// So many look-ups may hang at the same time.
+const MOST_AT_WORK: usize = 64;
 
 /// What `libc` has for other systems only.
 #[cfg(windows)]
 mod winsock {
     use std::ffi::{c_char, c_int};
+
+    /// The look-up failed, and will again.
+    pub const EAI_FAIL: c_int = 11003;
 
     /// Only ever behind a pointer: made by `getaddrinfo`, read by librdkafka.
     #[repr(C)]
@@ -45,7 +60,12 @@ pub trait Redirect: Send + Sync {
 
 impl Redirect for HashMap<Address, Address> {
     fn redirect(&self, address: &Address) -> Address {
-        self.get(address).unwrap_or(address).clone()
+        // The keys are in lower case; brokers may announce themselves in any.
+        let lower = Address {
+            host: address.host.to_ascii_lowercase(),
+            port: address.port,
+        };
+        self.get(&lower).unwrap_or(address).clone()
     }
 }
 
@@ -78,6 +98,20 @@ unsafe extern "C" fn resolve(
     result: *mut *mut addrinfo,
     context: *mut c_void,
 ) -> c_int {
+    // SAFETY: librdkafka's own arguments.
+    let work = || unsafe { resolve_redirected(node, service, hints, result, context) };
+    guarded(work, |_| EAI_FAIL)
+}
+
+/// # Safety
+/// With the arguments that librdkafka gives to [`resolve`].
+unsafe fn resolve_redirected(
+    node: *const c_char,
+    service: *const c_char,
+    hints: *const addrinfo,
+    result: *mut *mut addrinfo,
+    context: *mut c_void,
+) -> c_int {
     // SAFETY: librdkafka gives valid pointers, and the context that `Client` keeps alive; what is
     // freed here was made by `getaddrinfo` below.
     unsafe {
@@ -97,8 +131,111 @@ unsafe extern "C" fn resolve(
             ))
         });
         match redirected {
-            Some((node, service)) => getaddrinfo(node.as_ptr(), service.as_ptr(), hints, result),
-            None => getaddrinfo(node, service, hints, result),
+            Some((node, service)) => look_up(&node, &service, hints, result),
+            None if node.is_null() || service.is_null() => {
+                getaddrinfo(node, service, hints, result)
+            }
+            None => look_up(CStr::from_ptr(node), CStr::from_ptr(service), hints, result),
         }
     }
+}
+
+/// `getaddrinfo`, for no longer than [`PATIENCE`].
+///
+/// # Safety
+/// As for `getaddrinfo`.
+#[cfg(unix)]
+unsafe fn look_up(
+    node: &CStr,
+    service: &CStr,
+    hints: *const addrinfo,
+    result: *mut *mut addrinfo,
+) -> c_int {
+    /// A list that nobody else has.
+    struct Owned(*mut addrinfo);
+    // SAFETY: see above.
+    unsafe impl Send for Owned {}
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            if !self.0.is_null() {
+                // SAFETY: made by `getaddrinfo`, freed once.
+                unsafe { freeaddrinfo(self.0) };
+            }
+        }
+    }
+    // SAFETY: the caller's pointers are valid; hints have no pointers that are set.
+    unsafe {
+        let hints = hints.as_ref().map(|hints| {
+            (
+                hints.ai_flags,
+                hints.ai_family,
+                hints.ai_socktype,
+                hints.ai_protocol,
+            )
+        });
+        let (node, service) = (node.to_owned(), service.to_owned());
+        let found = bounded(move || {
+            let mut list = ptr::null_mut();
+            let mut copy: addrinfo = std::mem::zeroed();
+            if let Some((flags, family, kind, protocol)) = hints {
+                copy.ai_flags = flags;
+                copy.ai_family = family;
+                copy.ai_socktype = kind;
+                copy.ai_protocol = protocol;
+            }
+            let code = getaddrinfo(node.as_ptr(), service.as_ptr(), &raw const copy, &mut list);
+            (code, Owned(list))
+        });
+        match found {
+            Some((code, list)) => {
+                *result = list.0;
+                std::mem::forget(list);
+                code
+            }
+            None => libc::EAI_AGAIN,
+        }
+    }
+}
+
+#[cfg(windows)]
+unsafe fn look_up(
+    node: &CStr,
+    service: &CStr,
+    hints: *const addrinfo,
+    result: *mut *mut addrinfo,
+) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { getaddrinfo(node.as_ptr(), service.as_ptr(), hints, result) }
+}
+
+/// The addresses of a host; none if that takes longer than [`PATIENCE`].
+pub fn resolve_host(host: &str, port: u16) -> Vec<SocketAddr> {
+    let host = host.to_owned();
+    bounded(move || {
+        (host.as_str(), port)
+            .to_socket_addrs()
+            .map_or(Vec::new(), Iterator::collect)
+    })
+    .unwrap_or_default()
+}
+
+/// Does what may hang on a thread of its own, which is left to itself if it does.
+fn bounded<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+    if AT_WORK.fetch_add(1, Ordering::Relaxed) >= MOST_AT_WORK {
+        AT_WORK.fetch_sub(1, Ordering::Relaxed);
+        return None;
+    }
+    let (sender, receiver) = channel();
+    let spawned = thread::Builder::new()
+        .name("kafka-resolve".into())
+        .spawn(move || {
+            let _ = sender.send(work());
+            AT_WORK.fetch_sub(1, Ordering::Relaxed);
+        });
+    if spawned.is_err() {
+        AT_WORK.fetch_sub(1, Ordering::Relaxed);
+        return None;
+    }
+    receiver.recv_timeout(PATIENCE).ok()
 }

@@ -38,6 +38,31 @@ pub struct KafkaConfig {
     pub compresses: bool,
 }
 
+impl KafkaConfig {
+    /// The brokers that are asked first, `host:port` each.
+    pub fn seeds(&self) -> Vec<String> {
+        let names = ["metadata.broker.list", "bootstrap.servers"];
+        self.properties
+            .iter()
+            .rev()
+            .find(|(name, _)| names.contains(&name.as_str()))
+            .map(|(_, list)| list.split(',').map(|seed| seed.trim().to_owned()).collect())
+            .unwrap_or_default()
+    }
+}
+
+impl KafkaConfig {
+    /// Whether a message counts as delivered only when all in-sync replicas have it.
+    pub fn waits_for_all_replicas(&self) -> bool {
+        let names = ["acks", "request.required.acks"];
+        let last = self.properties.iter().rev();
+        last.filter(|(name, _)| names.contains(&name.as_str()))
+            .map(|(_, acks)| acks == "-1" || acks == "all")
+            .next()
+            .unwrap_or(true)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     pub default_topic: Option<String>,
@@ -198,6 +223,18 @@ fn check_partitioner(top: &Section<'_>) -> Result<()> {
     }
 }
 
+/// Librdkafka's properties that this publisher cannot honour, and why.
+const REFUSED: [(&str, &str); 2] = [
+    (
+        "transactional.id",
+        "is not supported: no transaction would ever be begun or committed, and so nothing be published",
+    ),
+    (
+        "test.mock.num.brokers",
+        "is not supported: messages would go to a cluster in memory that nobody reads; for tests there is MockCluster",
+    ),
+];
+
 /// `producer`: librdkafka's own properties.
 fn producer_properties(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<Properties> {
     let section = top.section("producer")?;
@@ -215,6 +252,9 @@ fn producer_properties(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<
                 ));
             }
         };
+        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused == name) {
+            return Err(OptionError::new(format!("producer['{name}']"), *why));
+        }
         // node-rdkafka's own switches, which its users have in their options: reports and events
         // are always on here.
         if matches!(name.as_str(), "dr_cb" | "dr_msg_cb" | "event_cb") {

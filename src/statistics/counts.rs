@@ -156,7 +156,14 @@ impl Counts {
     }
 
     pub fn discarded_for(&self, reason: Reason) -> u64 {
-        self.discarded[reason as usize]
+        let count = self.discarded.get(reason as usize);
+        count.copied().unwrap_or_default()
+    }
+
+    pub fn discard(&mut self, reason: Reason, messages: u64) {
+        if let Some(count) = self.discarded.get_mut(reason as usize) {
+            *count += messages;
+        }
     }
 
     pub(super) fn place(&mut self, place: Place) -> Option<&mut Amount> {

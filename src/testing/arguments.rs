@@ -43,8 +43,9 @@ impl Call {
         };
         let mut values = names.map(|_| Value::Missing);
         for (name, value) in entries {
-            match names.iter().position(|known| *known == name) {
-                Some(index) => values[index] = value,
+            let known = names.iter().zip(&mut values);
+            match known.into_iter().find(|(known, _)| **known == name) {
+                Some((_, place)) => *place = value,
                 None => {
                     let takes = names.join(" and ");
                     let got = format!("{}: unknown option '{name}'; it takes {takes}", self.0);

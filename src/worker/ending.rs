@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, warn};
 
-use super::in_flight::InFlight;
-use super::{AfterPurge, Settle, Worker};
+use super::taking::AfterTaking;
+use super::{Settle, Worker};
 use crate::kafka::flush;
 use crate::logging::STATE;
 use crate::message::Reason;
@@ -68,7 +68,7 @@ impl Worker {
 
     pub(super) fn check_ending(&mut self) {
         let late = self.to_file_at_the_end();
-        if self.ending.is_none() || self.purging.is_some() {
+        if self.ending.is_none() || self.taking.is_some() {
             return;
         }
         if late {
@@ -83,7 +83,7 @@ impl Worker {
                 .partitioning
                 .as_ref()
                 .is_some_and(|stage| !stage.is_idle());
-        let in_flight = !self.in_flight.is_empty();
+        let in_flight = !self.flight.is_empty();
         // What is not acknowledged in time stays in its file.
         let replaying = !late && self.replay.as_ref().is_some_and(|replay| !replay.is_idle());
         let Some(ending) = &mut self.ending else {
@@ -92,9 +92,11 @@ impl Worker {
         if in_flight && !ending.flushing {
             // Sends what lingers.
             ending.flushing = true;
-            let client = self.producer.client();
             let patience = ending.deadline.saturating_duration_since(Instant::now());
-            tokio::task::spawn_blocking(move || flush(&client, patience));
+            for producer in self.producers.open() {
+                let client = producer.client();
+                tokio::task::spawn_blocking(move || flush(&client, patience));
+            }
         }
         if in_flight && late {
             if ending.purged {
@@ -104,7 +106,7 @@ impl Worker {
                     "Kafka has not acknowledged everything in time: the rest goes to the fallback file"
                 );
                 ending.purged = true;
-                self.purge(AfterPurge::WriteToFile);
+                self.take_back(AfterTaking::WriteToFile);
             }
             return;
         }
@@ -159,7 +161,7 @@ impl Worker {
         );
         let lost = Place::Discarded(Reason::Ended);
         self.shared.statistics.transfer(Place::Flight, lost, amount);
-        self.in_flight = InFlight::default();
+        self.flight.forget();
         if let Some(ending) = &mut self.ending {
             ending.lost = true;
         }
@@ -170,8 +172,8 @@ impl Worker {
     pub(super) fn give_up(&mut self) {
         error!("the worker failed; the publisher has ended");
         self.shared.inbox.close();
-        while let Some(batch) = self.next_batch() {
-            self.writer.append(batch, Place::Worker);
+        while let Some(held) = self.next_batch() {
+            self.writer.append(held.batch, Place::Worker);
         }
         self.writer.close();
         self.writer.join();

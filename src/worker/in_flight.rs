@@ -21,10 +21,11 @@ struct Slot {
     outstanding: u64,
 }
 
-/// Outstanding messages, numbered in the order in which they were handed over.
+/// Outstanding messages, whose numbers grow in the order in which they were handed over.
 #[derive(Default)]
 pub struct InFlight {
     slots: VecDeque<Slot>,
+    /// One more than the last number.
     next_sequence: u64,
     outstanding: u64,
     /// When there are so many slots, the empty ones go.
@@ -32,19 +33,17 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// The number that the next message will have.
-    pub fn next_sequence(&self) -> u64 {
-        self.next_sequence
-    }
-
-    /// The message of number [`InFlight::next_sequence`] was handed over.
-    pub fn sent(&mut self, now: Instant) {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
+    /// The message of this number was handed over; of its age, `since` is the beginning.
+    pub fn sent(&mut self, sequence: u64, since: Instant) {
+        debug_assert!(sequence >= self.next_sequence, "numbers grow");
+        self.next_sequence = sequence + 1;
+        if self.outstanding == 0 {
+            self.slots.clear();
+        }
         self.outstanding += 1;
         match self.slots.back_mut() {
-            Some(slot) if now.duration_since(slot.started) < SLOT => slot.outstanding += 1,
-            _ => self.begin_slot(sequence, now),
+            Some(slot) if since.duration_since(slot.started) < SLOT => slot.outstanding += 1,
+            _ => self.begin_slot(sequence, since),
         }
     }
 
@@ -60,9 +59,13 @@ impl InFlight {
         });
     }
 
-    /// The report of this message has come.
-    pub fn done(&mut self, sequence: u64) {
+    /// The report of this message has come. Returns since when it had been waiting.
+    pub fn done(&mut self, sequence: u64) -> Option<Instant> {
+        let since = self
+            .slot_of(sequence)
+            .and_then(|(index, _)| Some(self.slots.get(index)?.started));
         self.all_done(&[sequence], Instant::now(), |_, _| {});
+        since
     }
 
     /// The reports of these messages have come. Calls `took` with latencies, to within [`SLOT`], and
@@ -75,14 +78,16 @@ impl InFlight {
     ) {
         let mut rest = sequences;
         // Neighbours nearly always share a slot.
-        while let Some(first) = rest.first() {
-            let Some((index, numbers)) = self.slot_of(*first) else {
-                rest = &rest[1..];
+        while let Some((first, others)) = rest.split_first() {
+            let found = self.slot_of(*first);
+            let Some((slot, numbers)) =
+                found.and_then(|(index, numbers)| Some((self.slots.get_mut(index)?, numbers)))
+            else {
+                rest = others;
                 continue;
             };
             let count = rest.iter().take_while(|it| numbers.contains(it)).count();
-            rest = &rest[count..];
-            let slot = &mut self.slots[index];
+            rest = rest.get(count..).unwrap_or_default();
             let messages = (count as u64).min(slot.outstanding);
             debug_assert_eq!(messages, count as u64, "one report per message");
             slot.outstanding -= messages;
@@ -104,7 +109,7 @@ impl InFlight {
             .slots
             .get(after)
             .map_or(self.next_sequence, |slot| slot.first_sequence);
-        Some((index, self.slots[index].first_sequence..end))
+        Some((index, self.slots.get(index)?.first_sequence..end))
             .filter(|(_, numbers)| numbers.contains(&sequence))
     }
 
@@ -130,14 +135,13 @@ mod tests {
         let start = Instant::now();
         let mut flight = InFlight::default();
         for step in 0..4_u32 {
-            let first = flight.next_sequence();
-            flight.sent(start + step * SLOT);
-            flight.sent(start + step * SLOT);
-            assert_eq!(first, u64::from(step) * 2);
+            let first = u64::from(step) * 2;
+            flight.sent(first, start + step * SLOT);
+            flight.sent(first + 1, start + step * SLOT);
         }
         assert_eq!(flight.oldest(), Some(start));
-        flight.done(1);
-        flight.done(2);
+        assert_eq!(flight.done(1), Some(start));
+        assert_eq!(flight.done(2), Some(start + SLOT));
         assert_eq!(flight.oldest(), Some(start));
         flight.done(0);
         assert_eq!(flight.oldest(), Some(start + SLOT));
@@ -147,7 +151,7 @@ mod tests {
         assert!(flight.is_empty());
         assert_eq!(flight.oldest(), None);
 
-        flight.sent(start + 10 * SLOT);
+        flight.sent(20, start + 10 * SLOT);
         assert_eq!(flight.oldest(), Some(start + 10 * SLOT));
     }
 
@@ -155,8 +159,8 @@ mod tests {
     fn each_message_is_told_how_long_it_took() {
         let start = Instant::now();
         let mut flight = InFlight::default();
-        for step in [0, 0, 0, 1, 1, 2_u32] {
-            flight.sent(start + step * SLOT);
+        for (sequence, step) in (0..).zip([0, 0, 0, 1, 1, 2_u32]) {
+            flight.sent(sequence, start + step * SLOT);
         }
         let mut latencies = Vec::new();
         // Two partitions, whose reports come one after the other.
@@ -172,15 +176,25 @@ mod tests {
     fn one_message_that_does_not_come_back_costs_no_memory() {
         let start = Instant::now();
         let mut flight = InFlight::default();
-        flight.sent(start);
+        flight.sent(0, start);
         for step in 1..=10 * MANY_SLOTS as u32 {
-            let sequence = flight.next_sequence();
-            flight.sent(start + step * SLOT);
+            let sequence = u64::from(step);
+            flight.sent(sequence, start + step * SLOT);
             flight.done(sequence);
         }
         assert!(flight.slots.len() <= MANY_SLOTS, "{}", flight.slots.len());
         assert_eq!(flight.oldest(), Some(start));
         flight.done(0);
         assert!(flight.is_empty());
+    }
+
+    #[test]
+    fn what_is_sent_again_has_not_become_younger() {
+        let start = Instant::now();
+        let mut flight = InFlight::default();
+        flight.sent(0, start + SLOT);
+        flight.done(0);
+        flight.sent(1, start);
+        assert_eq!(flight.oldest(), Some(start));
     }
 }

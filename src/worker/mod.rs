@@ -5,57 +5,85 @@
 //! until it is woken when there is none. Nothing in a turn blocks: what would (metadata requests,
 //! flushing, destroying a client) runs on a thread of its own and comes back as a [`Signal`].
 
-mod batches;
-mod circuit;
 mod ending;
+mod flight;
+mod forgetting;
 mod in_flight;
 mod outcomes;
 mod partitioning;
 mod probing;
+mod producers;
+mod pulse;
 mod replay;
 mod reports;
 mod routing;
 mod shared;
 mod states;
+mod taking;
+mod troubles;
+mod verdict;
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::fallback::{Instance, Offer, Writer};
-use crate::kafka::{PartitionInfo, Producer, Redirect, Tuning};
+use crate::guard::guarded;
+use crate::kafka::{Described, Findings, Partitioner, Producer, Redirect};
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
 use crate::statistics::{Place, State};
 
-use circuit::Circuits;
 use ending::Ending;
-use in_flight::InFlight;
+use flight::Flight;
 use partitioning::Partitioning;
 pub use partitioning::{Partition, PartitionJob, PartitionReply};
 use probing::Probing;
+use producers::Producers;
+use pulse::Pulse;
 use replay::Replaying;
 use reports::Returned;
 pub use shared::{Command, Settle, Shared};
+use taking::Taking;
+use troubles::{Target, Troubles};
 
 /// How long the worker naps between two turns while there is traffic.
 const NAP: Duration = Duration::from_millis(1);
 /// Longest time between two turns: log storms end and time-outs are seen by then.
 const TICK: Duration = Duration::from_millis(200);
 
+/// How long a trial may take, beside its retry window.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What threads that may block report back.
 enum Signal {
+    /// Of a probe.
     Answer(Result<(), String>),
+    /// Of an inquiry, which may decide what becomes of overdue messages.
+    Found {
+        findings: Result<Findings, String>,
+        decides: bool,
+    },
     Offer(Offer),
-    Partitions(Result<Vec<(TopicId, Vec<PartitionInfo>)>, String>),
+    /// For the batch of this ticket.
+    Partitions {
+        ticket: u64,
+        described: Result<Described, String>,
+    },
     Partitioned {
         ticket: u64,
         partitions: Vec<Option<i32>>,
         failure: Option<String>,
     },
+}
+
+/// A batch that was taken from the inbox, and has to wait.
+struct Held {
+    batch: Batch,
+    /// It was handed over once, and has been waiting for Kafka since then.
+    since: Option<Instant>,
 }
 
 /// The JS side, as the worker sees it.
@@ -80,35 +108,40 @@ pub struct Worker {
     config: Config,
     shared: Arc<Shared>,
     state: State,
-    producer: Producer,
-    /// Sends one message at a time, to find out which one of a batch was too large.
-    solo: Option<Producer>,
-    tuning: Tuning,
-    redirect: Option<Arc<dyn Redirect>>,
+    producers: Producers,
     writer: Writer,
     instance: Arc<Instance>,
     /// Unless `fallback.replay` is off.
     replay: Option<Replaying>,
     host: Box<dyn Host>,
-    in_flight: InFlight,
-    circuits: Circuits,
+    flight: Flight,
+    pulse: Pulse,
+    troubles: Troubles,
     probing: Probing,
+    /// Of the last inquiry that was answered.
+    findings: Option<Findings>,
+    last_question: Option<Instant>,
+    /// When a message of this partition was last acknowledged.
+    heard: HashMap<Target, Instant>,
     partitioning: Option<Partitioning>,
     /// Librdkafka's own queue is full (`queue.buffering.max.messages`), until reports come.
     queue_full: bool,
     /// Nothing is handed over until all is acknowledged: then the producer gets smaller batches.
-    smaller_batches: bool,
-    /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up.
-    held_back: VecDeque<Batch>,
+    smaller_batches: Option<Instant>,
+    /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up, or it
+    /// has to give up what it holds.
+    held_back: VecDeque<Held>,
     /// Handed back by librdkafka, until it is clear where to.
     returned: Vec<Returned>,
-    /// Purging, until all is handed back or this is over.
-    purging: Option<Purge>,
+    taking: Option<Taking>,
+    /// When overdue messages were last taken back, and when before that.
+    last_sort: Option<Instant>,
+    sorted_before: Option<Instant>,
+    last_rebuild: Option<Instant>,
     /// When a live message was last handed to librdkafka.
     last_live: Option<Instant>,
     /// When Kafka last gave any answer.
     last_answer: Option<Instant>,
-    last_rebuild: Option<Instant>,
     ending: Option<Ending>,
     init_waiters: Vec<Settle>,
     drained_waiters: Vec<Settle>,
@@ -120,39 +153,42 @@ pub struct Worker {
     too_large: HashMap<TopicId, (u64, Instant)>,
 }
 
-/// Why everything is being taken back from librdkafka.
-struct Purge {
-    until: Instant,
-    then: AfterPurge,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AfterPurge {
-    /// All of it goes to file.
-    WriteToFile,
-    /// The producer is replaced, and gets it again.
-    Rebuild,
-}
-
 impl Worker {
     pub fn new(parts: Parts) -> Self {
         let (signal_sender, signals) = channel();
+        let config = parts.config;
+        let troubles = Troubles::new(
+            config.probe,
+            Partitioner::of(&config.kafka),
+            config.retry_window.unwrap_or(ending::PATIENCE) + TRIAL_PATIENCE,
+        );
+        let producers = Producers::new(
+            config.kafka.clone(),
+            parts.producer,
+            parts.redirect,
+            Arc::clone(&parts.shared.inbox),
+        );
         Worker {
             state: State::Created,
-            solo: None,
-            tuning: Tuning::Standard,
-            in_flight: InFlight::default(),
-            circuits: Circuits::new(parts.config.probe),
+            producers,
+            flight: Flight::default(),
+            pulse: Pulse::default(),
+            troubles,
             probing: Probing::default(),
+            findings: None,
+            last_question: None,
+            heard: HashMap::new(),
             partitioning: parts.partition.map(Partitioning::new),
             queue_full: false,
-            smaller_batches: false,
+            smaller_batches: None,
             held_back: VecDeque::new(),
             returned: Vec::new(),
-            purging: None,
+            taking: None,
+            last_sort: None,
+            sorted_before: None,
+            last_rebuild: None,
             last_live: None,
             last_answer: None,
-            last_rebuild: None,
             ending: None,
             init_waiters: Vec::new(),
             drained_waiters: Vec::new(),
@@ -160,13 +196,11 @@ impl Worker {
             signals,
             signal_sender,
             too_large: HashMap::new(),
-            config: parts.config,
+            config,
             shared: parts.shared,
-            producer: parts.producer,
             writer: parts.writer,
             instance: parts.instance,
             replay: None,
-            redirect: parts.redirect,
             host: parts.host,
         }
     }
@@ -181,9 +215,16 @@ impl Worker {
             .build()
         {
             Ok(runtime) => {
-                let turns = AssertUnwindSafe(|| runtime.block_on(self.take_turns()));
-                if std::panic::catch_unwind(turns).is_err() {
-                    self.give_up();
+                let panicked = guarded(
+                    || {
+                        runtime.block_on(self.take_turns());
+                        false
+                    },
+                    |_| true,
+                );
+                if panicked {
+                    // What is left unsettled then, is settled when the worker is dropped.
+                    guarded(|| self.give_up(), |_| ());
                 }
                 // What is still blocked in a call to a hung broker is not waited for.
                 runtime.shutdown_background();
@@ -227,17 +268,18 @@ impl Worker {
 
     /// Something to wait for makes the worker look again soon; nothing, hardly ever.
     fn until_next_turn(&self) -> Duration {
-        let idle = self.in_flight.is_empty()
-            && self.purging.is_none()
-            && self.ending.is_none()
+        if self.taking.is_some() || self.ending.is_some() {
+            return NAP * 5;
+        }
+        let idle = self.flight.is_empty()
             && self.held_back.is_empty()
             && self.replay.as_ref().is_none_or(Replaying::is_idle)
             && self.partitioning.as_ref().is_none_or(Partitioning::is_idle);
-        if self.purging.is_some() || self.ending.is_some() {
-            return NAP * 5;
-        }
         let until_probe = self.probing.next_in();
-        let seals = self.state == State::Publishing && self.writer.unsealed_since().is_some();
+        // Sealed for whom, if nobody replays?
+        let seals = self.replay.is_some()
+            && self.state == State::Publishing
+            && self.writer.unsealed_since().is_some();
         let replay_waits = self
             .replay
             .as_ref()
@@ -263,9 +305,12 @@ impl Worker {
         }
         busy |= self.poll_reports();
         self.check_time();
+        self.check_knowledge();
         self.check_batches();
         busy |= self.route();
         busy |= self.replay();
+        self.close_clients_that_are_of_no_use();
+        self.forget_topics();
         self.check_ending();
         self.tell_waiters();
         busy
@@ -293,8 +338,11 @@ impl Worker {
     fn hear(&mut self, signal: Signal) {
         match signal {
             Signal::Answer(answer) => self.cluster_answered(answer),
+            Signal::Found { findings, decides } => self.found(findings, decides),
             Signal::Offer(offer) => self.hear_offer(offer),
-            Signal::Partitions(partitions) => self.partitions_are_known(partitions),
+            Signal::Partitions { ticket, described } => {
+                self.partitions_are_known(ticket, described);
+            }
             Signal::Partitioned {
                 ticket,
                 partitions,

@@ -1,24 +1,26 @@
 //! What came back from librdkafka, and what follows from it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 
-use super::replay::is_replayed;
+use super::Worker;
 use super::reports::{Collected, Returned};
-use super::{AfterPurge, Purge, Worker};
-use crate::kafka::{Outcome, Producer, Tuning, classify, describe};
+use super::troubles::Target;
+use super::verdict::{Case, Extent, Verdict, decide};
+use crate::kafka::{Origin, Ticket, classify, describe};
 use crate::logging::STATE;
-use crate::message::{Batch, Reason, TopicId, now_ms};
+use crate::message::{ANY_PARTITION, Batch, Reason, TopicId, now_ms};
 use crate::statistics::{Place, State};
 
-/// Longest time that librdkafka is given to hand everything back.
-const PURGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a size that a topic has refused is remembered: its limit may be raised.
 const TOO_LARGE_MEMORY: Duration = Duration::from_secs(60);
-/// A producer that fails for good again within this time is not replaced at once.
-const REBUILD_PAUSE: Duration = Duration::from_secs(10);
+/// A live message that has waited for so long, in milliseconds, may be too old for its topic.
+const OLD_MS: i64 = 1000;
+/// So many partitions are named in one line of the log.
+const NAMED: usize = 10;
 
 impl Worker {
     /// Serves delivery reports and errors. Returns whether there were any.
@@ -26,148 +28,170 @@ impl Worker {
         if self.is_past_reports() {
             return false;
         }
-        let mut collected = Collected::default();
-        let mut any = self.producer.poll(&mut collected);
-        self.queue_full &= !any;
-        any |= self.poll_solo(&mut collected);
+        let mut any = self.poll_main();
+        any |= self.poll_alone();
         any |= self.poll_replay();
-        self.delivered(&collected);
-        for (code, text) in collected.errors {
-            self.cluster_error(code, &text);
-        }
-        // After a fatal error, what a report says of its message is a consequence.
-        let is_fatal = !collected.failed.is_empty() && self.producer.fatal_error().is_some();
-        for returned in collected.failed {
-            self.in_flight.done(returned.sequence);
-            if is_fatal {
-                self.returned.push(returned);
-                self.rebuild();
-            } else {
-                self.not_delivered(returned);
-            }
-        }
-        if self.purging.is_none() {
+        if self.taking.is_none() {
             self.settle_returned();
         }
         any
     }
 
-    /// Messages that went alone: live ones join `collected`, those from files have been dealt with.
-    fn poll_solo(&mut self, collected: &mut Collected) -> bool {
-        let Some(solo) = &self.solo else {
+    fn poll_main(&mut self) -> bool {
+        let Some(main) = self.producers.open_main() else {
             return false;
         };
-        let mut alone = Collected::default();
-        let any = solo.poll(&mut alone);
-        collected.delivered.add(alone.delivered);
-        collected.sequences.append(&mut alone.sequences);
-        self.replay_delivered(&alone.replayed, alone.replayed_amount);
-        for returned in alone.failed {
-            if is_replayed(returned.sequence) {
-                self.replay_returned(&returned, true);
-                continue;
-            }
-            self.in_flight.done(returned.sequence);
-            match classify(returned.code) {
-                Outcome::TooLarge => self.too_large(&returned),
-                Outcome::Refused => self.refused(&returned),
-                _ => self.not_delivered(returned),
+        let mut collected = Collected::default();
+        let any = main.poll(&mut collected);
+        self.queue_full &= !any;
+        // After a fatal error, what a report says of its message is a consequence.
+        let is_fatal = !collected.failed.is_empty() && main.fatal_error().is_some();
+        self.delivered(&collected);
+        for what in &collected.acknowledged {
+            self.flight.came_back(what.topic, what.messages);
+        }
+        for (code, text) in std::mem::take(&mut collected.errors) {
+            self.cluster_error(code, &text);
+        }
+        for mut returned in collected.failed {
+            returned.since = self.flight.main.done(returned.ticket.number);
+            self.flight.came_back(returned.record.topic, 1);
+            if is_fatal {
+                self.returned.push(returned);
+                self.rebuild();
+            } else {
+                self.not_delivered(returned, false);
             }
         }
         any
     }
 
+    /// Messages that went alone, live ones and those from files.
+    fn poll_alone(&mut self) -> bool {
+        let Some(alone) = self.producers.open_alone() else {
+            return false;
+        };
+        let mut collected = Collected::default();
+        let any = alone.poll(&mut collected);
+        for number in &collected.numbers {
+            self.was_answered(Ticket::live(*number));
+        }
+        self.delivered(&collected);
+        self.replay_delivered(&collected.replayed, collected.replayed_amount);
+        for mut returned in collected.failed {
+            if returned.ticket.origin == Origin::File {
+                self.replay_returned(&returned, true);
+                continue;
+            }
+            returned.since = self.flight.alone.done(returned.ticket.number);
+            self.not_delivered(returned, true);
+        }
+        any
+    }
+
+    /// Live messages were delivered.
     fn delivered(&mut self, collected: &Collected) {
         if collected.delivered.is_zero() {
             return;
         }
         let now = Instant::now();
         self.last_answer = Some(now);
+        for what in &collected.acknowledged {
+            let target = Target {
+                topic: what.topic,
+                partition: what.partition,
+            };
+            self.heard.insert(target, now);
+        }
         let mut latencies = Vec::new();
-        self.in_flight
-            .all_done(&collected.sequences, now, |time, messages| {
-                latencies.push((time, messages));
-            });
+        let mut took = |time, messages| latencies.push((time, messages));
+        self.flight
+            .main
+            .all_done(&collected.numbers, now, &mut took);
+        self.flight
+            .alone
+            .all_done(&collected.numbers, now, &mut took);
+        for (time, messages) in &latencies {
+            self.pulse.took(*time, *messages);
+        }
+        if let Some(window) = self.config.retry_window {
+            self.pulse.beat(now, window);
+        }
         self.shared
             .statistics
             .delivered(collected.delivered, &latencies);
-        if self.circuits.has_trials() {
-            for sequence in &collected.sequences {
-                self.topic_answered(*sequence);
-            }
-        }
         if self.state == State::Connecting {
             self.recover();
         }
         self.probing.succeeded();
     }
 
-    /// An answer about a message: if it was its topic's trial, the trouble is over.
-    pub(super) fn topic_answered(&mut self, sequence: u64) {
-        if let Some(topic) = self.circuits.answered(sequence, Instant::now()) {
-            info!(target: STATE, "topic {} takes messages again", self.shared.topics.name(topic));
-            self.seal();
+    /// Kafka has answered about this message: if it was a trial, that trouble is over.
+    pub(super) fn was_answered(&mut self, ticket: Ticket) {
+        let Some(target) = self.troubles.answered(ticket, Instant::now()) else {
+            return;
+        };
+        let topic = self.shared.topics.name(target.topic);
+        if self.troubles.is_topic_ill(target.topic) {
+            debug!(
+                partition = target.partition,
+                "topic {topic} takes messages again in this partition"
+            );
+        } else {
+            info!(target: STATE, "topic {topic} takes messages again");
         }
+        self.seal();
     }
 
-    /// One message failed. What has to wait for a decision is kept in `returned`.
-    fn not_delivered(&mut self, returned: Returned) {
-        match classify(returned.code) {
-            // What is wrong shows when it goes alone, or later, if its topic is in trouble anyway.
-            Outcome::Refused if self.circuits.is_open(returned.record.topic) => {
-                self.returned.push(returned);
-            }
-            Outcome::Refused => self.send_alone(returned),
-            // Larger than a batch, it can only have been alone in its own.
-            Outcome::TooLarge if returned.bytes.len() as u64 > self.config.kafka.batch_size => {
-                self.too_large(&returned)
-            }
-            Outcome::TooLarge | Outcome::Neighbour => {
+    /// One live message failed. What has to wait for a decision is kept in `returned`.
+    fn not_delivered(&mut self, returned: Returned, alone: bool) {
+        let alone = alone || returned.bytes.len() as u64 > self.producers.config().batch_size;
+        let now = Instant::now();
+        let ticket = returned.ticket;
+        let verdict = decide(Case {
+            outcome: classify(returned.code),
+            origin: Origin::Live,
+            alone,
+            is_old: now_ms() - returned.record.timestamp >= OLD_MS,
+            retimed: false,
+            answered_lately: self.was_answered_lately(),
+            tries: 1,
+        });
+        match verdict {
+            Verdict::Discard(reason) => return self.refused(&returned, reason),
+            Verdict::Smaller => {
                 self.batch_was_too_large();
-                self.send_alone(returned);
+                return self.send_alone(returned);
             }
-            Outcome::Topic | Outcome::Time => {
-                self.topic_is_troubled(returned.record.topic, returned.code);
-                self.returned.push(returned);
+            // What is wrong shows later, if its topic is in trouble anyway.
+            Verdict::Alone if !self.troubles.is_topic_ill(returned.record.topic) => {
+                return self.send_alone(returned);
             }
-            Outcome::Cluster => {
-                if self.was_answered_lately() {
-                    self.topic_is_troubled(returned.record.topic, returned.code);
-                } else {
-                    self.inquire();
-                }
-                self.returned.push(returned);
-            }
-            Outcome::Fatal => {
-                self.returned.push(returned);
-                self.rebuild();
-            }
-            Outcome::Purged => self.returned.push(returned),
+            Verdict::Trouble(extent) => self.is_troubled(&returned, extent),
+            Verdict::Inquire => self.inquire(),
+            Verdict::Rebuild => self.rebuild(),
+            Verdict::File | Verdict::Alone | Verdict::Reject | Verdict::Retime => {}
         }
+        self.troubles.abandon_trial(ticket, now);
+        self.returned.push(returned);
     }
 
-    fn refused(&mut self, returned: &Returned) {
-        self.topic_answered(returned.sequence);
-        self.discard_returned(returned, Reason::Refused);
-    }
-
-    /// Kafka will never take it.
-    fn discard_returned(&mut self, returned: &Returned, reason: Reason) {
-        let (topic, why) = (returned.record.topic, describe(returned.code));
+    /// A live message will never be taken.
+    fn refused(&mut self, returned: &Returned, reason: Reason) {
+        self.last_answer = Some(Instant::now());
+        self.was_answered(returned.ticket);
+        let (topic, amount) = (returned.record.topic, returned.amount());
+        if reason == Reason::TooLarge {
+            self.remember_too_large(topic, amount.bytes);
+        }
+        let why = describe(returned.code);
         if self.config.fallback.keep_refused {
             let mut batch = Batch::default();
             batch.push(returned.record, returned.key(), returned.value());
-            let writer = &self.writer;
-            return writer.keep_refused(batch, Place::Flight, reason, why);
+            self.writer.keep_refused(batch, Place::Flight, reason, why);
+        } else {
+            self.discard(Place::Flight, reason, amount, topic, &why);
         }
-        self.discard(Place::Flight, reason, returned.amount(), topic, &why);
-    }
-
-    fn too_large(&mut self, returned: &Returned) {
-        self.topic_answered(returned.sequence);
-        let topic = returned.record.topic;
-        self.remember_too_large(topic, returned.bytes.len() as u64);
-        self.discard_returned(returned, Reason::TooLarge);
     }
 
     pub(super) fn remember_too_large(&mut self, topic: TopicId, size: u64) {
@@ -182,46 +206,34 @@ impl Worker {
     pub(super) fn may_be_too_large(&self, topic: TopicId, size: u64) -> bool {
         // With compression, size alone does not decide.
         !self.too_large.is_empty()
-            && !self.config.kafka.compresses
+            && !self.producers.config().compresses
             && self
                 .too_large
                 .get(&topic)
                 .is_some_and(|(least, since)| size >= *least && since.elapsed() < TOO_LARGE_MEMORY)
     }
 
-    /// The producer that sends each message alone.
-    pub(super) fn solo(&mut self) -> Option<&mut Producer> {
-        if self.solo.is_none() {
-            let inbox = std::sync::Arc::clone(&self.shared.inbox);
-            match Producer::new(
-                &self.config.kafka,
-                Tuning::Solo,
-                self.redirect.clone(),
-                inbox,
-            ) {
-                Ok(solo) => self.solo = Some(solo),
-                Err(error) => error!(%error, "messages can't be sent alone"),
-            }
-        }
-        self.solo.as_mut()
-    }
-
     /// A batch was refused; which of its messages is at fault shows when each goes alone.
     fn send_alone(&mut self, returned: Returned) {
-        let sequence = self.in_flight.next_sequence();
-        let topic = returned.record.topic;
-        let name = self.shared.topics.name(topic);
-        let sent = self.solo().map(|solo| {
+        let ticket = Ticket::live(self.flight.next());
+        let name = self.shared.topics.name(returned.record.topic);
+        let sent = self.producers.alone().map(|alone| {
             let (key, value) = (returned.key(), returned.value());
-            solo.produce(&returned.record, || name, key, value, sequence, now_ms())
+            alone.produce(&returned.record, || name, key, value, ticket, now_ms())
         });
         match sent {
-            Some(Ok(())) => {
-                self.in_flight.sent(Instant::now());
-                self.circuits.resent(returned.sequence, sequence);
+            Some(Ok(())) => self.flight.sent_alone(Instant::now()),
+            Some(Err(RDKafkaErrorCode::MessageSizeTooLarge)) => {
+                self.refused(&returned, Reason::TooLarge);
             }
-            Some(Err(RDKafkaErrorCode::MessageSizeTooLarge)) => self.too_large(&returned),
             _ => self.returned.push(returned),
+        }
+    }
+
+    /// A batch was refused as too large: the next ones are smaller.
+    fn batch_was_too_large(&mut self) {
+        if self.smaller_batches.is_none() && self.producers.can_be_smaller() {
+            self.smaller_batches = Some(Instant::now());
         }
     }
 
@@ -235,138 +247,89 @@ impl Worker {
                 | RDKafkaErrorCode::UnsupportedFeature
                 | RDKafkaErrorCode::UnsupportedVersion
         );
-        if refuses_idempotence && self.tuning == Tuning::Standard && self.config.kafka.idempotent {
+        if refuses_idempotence && self.producers.give_up_idempotence() {
             info!(target: STATE,
                 "the cluster takes no idempotent producer ({text}); going on with an ordinary one, one request at a time"
             );
-            self.tuning = Tuning::Plain;
             self.rebuild();
-        } else if self.producer.fatal_error().is_some() {
+        } else if self
+            .producers
+            .open_main()
+            .is_some_and(|main| main.fatal_error().is_some())
+        {
             self.rebuild();
         } else {
-            warn!("Kafka: {text}");
+            let kind = describe(code);
+            warn!(kind, "Kafka: {text}");
         }
     }
 
-    /// Takes everything back from librdkafka.
-    pub(super) fn purge(&mut self, then: AfterPurge) {
-        self.producer.purge();
-        if let Some(solo) = &self.solo {
-            solo.purge();
-        }
-        self.circuits.abandon_trials(Instant::now());
-        self.purging = Some(Purge {
-            until: Instant::now() + PURGE_TIMEOUT,
-            then,
-        });
-        self.stop_deciding();
-        self.give_up_partitioning();
-    }
-
-    /// The producer is of no use any more: a new one gets what this one has.
-    pub(super) fn rebuild(&mut self) {
-        if self.purging.is_some() {
-            return;
-        }
-        if let Some((code, text)) = self.producer.fatal_error() {
-            let why = format!("{}: {text}", describe(code));
-            warn!(target: STATE, "librdkafka gave up ({why}); the producer is made anew");
-            self.shared.statistics.error(why);
-        }
-        if self
-            .last_rebuild
-            .is_some_and(|last| last.elapsed() < REBUILD_PAUSE)
-        {
-            self.fall_back("the producer failed again");
-            return;
-        }
-        self.purge(AfterPurge::Rebuild);
-    }
-
-    pub(super) fn check_purge(&mut self) {
-        let Some(Purge { until, then }) = self.purging else {
-            return;
+    /// A message has shown that its partition, or its topic, takes none.
+    pub(super) fn is_troubled(&mut self, returned: &Returned, extent: Extent) {
+        let target = match extent {
+            Extent::Partition => returned.target(),
+            Extent::Topic => Target::topic(returned.record.topic),
         };
-        if !self.in_flight.is_empty() && Instant::now() < until {
-            return;
-        }
-        self.purging = None;
-        if then == AfterPurge::Rebuild {
-            // A producer that still owes reports is kept, and tried again when Kafka is back.
-            if !self.in_flight.is_empty() {
-                self.fall_back("librdkafka does not hand its messages back");
-                return;
+        self.are_troubled(vec![(target, returned.code)]);
+    }
+
+    pub(super) fn are_troubled(&mut self, mut targets: Vec<(Target, RDKafkaErrorCode)>) {
+        let now = Instant::now();
+        targets.sort_by_key(|(target, _)| (target.topic.0, target.partition));
+        let mut news: BTreeMap<u32, (String, Vec<i32>)> = BTreeMap::new();
+        for (target, code) in targets {
+            let why = describe(code);
+            let was_ill = self.troubles.is_topic_ill(target.topic);
+            let name = self.shared.topics.name(target.topic);
+            self.shared.statistics.error(format!("topic {name}: {why}"));
+            let is_news = self.troubles.trip(target, now);
+            if let Some(count) = self.partitions_found(target.topic) {
+                self.troubles.has_partitions(target.topic, count);
             }
-            if !self.replace_producer() {
-                self.fall_back("no producer could be made");
-                return;
+            let known = news.contains_key(&target.topic.0);
+            if is_news && (known || !was_ill) {
+                let (_, partitions) = news
+                    .entry(target.topic.0)
+                    .or_insert_with(|| (why, Vec::new()));
+                partitions.push(target.partition);
+            } else if is_news {
+                debug!(
+                    partition = target.partition,
+                    "topic {name} takes no messages in one more partition ({why})"
+                );
             }
         }
-        if then == AfterPurge::Rebuild
-            && matches!(self.state, State::Connecting | State::Publishing)
-        {
-            let batch = self.batch_of_returned();
-            self.shared
-                .statistics
-                .transfer(Place::Flight, Place::Worker, batch.remaining());
-            self.held_back.push_front(batch);
-        } else {
-            self.settle_returned();
+        for (topic, (why, partitions)) in news {
+            let name = self.shared.topics.name(TopicId(topic));
+            let which = in_partitions(&partitions);
+            warn!(target: STATE,
+                "topic {name} takes no messages{which} ({why}); they go to the fallback file, others flow on"
+            );
         }
     }
 
-    /// Returns whether there is a new one.
-    pub(super) fn replace_producer(&mut self) -> bool {
-        self.last_rebuild = Some(Instant::now());
-        let inbox = std::sync::Arc::clone(&self.shared.inbox);
-        match Producer::new(
-            &self.config.kafka,
-            self.tuning,
-            self.redirect.clone(),
-            inbox,
-        ) {
-            Ok(producer) => {
-                let old = std::mem::replace(&mut self.producer, producer);
-                // Destroying a client waits for its threads.
-                tokio::task::spawn_blocking(move || drop(old));
-                true
-            }
-            Err(error) => {
-                error!(%error, "the producer could not be made anew");
-                self.shared.statistics.error(error.to_string());
-                false
-            }
-        }
+    /// How many partitions Kafka has last said that a topic has.
+    fn partitions_found(&self, topic: TopicId) -> Option<i32> {
+        let topics = &self.findings.as_ref()?.described.topics;
+        let (_, partitions) = topics.iter().find(|(found, _)| *found == topic)?;
+        i32::try_from(partitions.len()).ok()
     }
+}
 
-    /// What was handed back goes to file, in the order in which it was queued.
-    pub(super) fn settle_returned(&mut self) {
-        if self.returned.is_empty() || self.is_deciding() {
-            return;
-        }
-        let batch = self.batch_of_returned();
-        self.writer.append(batch, Place::Flight);
+fn in_partitions(partitions: &[i32]) -> String {
+    if partitions.contains(&ANY_PARTITION) {
+        return String::new();
     }
-
-    fn batch_of_returned(&mut self) -> Batch {
-        self.returned.sort_by_key(|returned| returned.sequence);
-        let mut batch = Batch::default();
-        for returned in self.returned.drain(..) {
-            batch.push(returned.record, returned.key(), returned.value());
-        }
-        batch
-    }
-
-    pub(super) fn returned_topics(&self) -> Vec<(TopicId, RDKafkaErrorCode)> {
-        let mut topics: Vec<(TopicId, RDKafkaErrorCode)> = Vec::new();
-        for returned in &self.returned {
-            if !topics
-                .iter()
-                .any(|(topic, _)| *topic == returned.record.topic)
-            {
-                topics.push((returned.record.topic, returned.code));
-            }
-        }
-        topics
-    }
+    let named: Vec<String> = partitions.iter().take(NAMED).map(i32::to_string).collect();
+    let word = if partitions.len() == 1 {
+        "partition"
+    } else {
+        "partitions"
+    };
+    let more = if partitions.len() > NAMED {
+        ", …"
+    } else {
+        ""
+    };
+    format!(" in {word} {}{more}", named.join(", "))
 }

@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, error, warn};
 
-use super::circuit::Way;
-use super::{Signal, Worker};
-use crate::kafka::{PartitionInfo, fetch_partitions};
+use super::troubles::{Target, Way};
+use super::{Held, Signal, Worker};
+use crate::kafka::{Described, PartitionInfo, describe_topics};
 use crate::message::{ANY_PARTITION, Batch, Record, TopicId, Topics};
 use crate::statistics::Place;
 
 /// How long a topic's partitions are believed: topics grow.
 const REFRESH: Duration = Duration::from_secs(60);
-/// Between two tries to learn a topic's partitions.
+/// How long a request for them waits, and how long it is until the next one.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(200);
+/// How long a partitioner may take where messages wait for ever (`message.timeout.ms: 0`).
+const PARTITIONER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Messages of one topic, one after the other in the batch: their keys and values.
 pub struct PartitionJob {
@@ -62,7 +65,7 @@ struct Known {
 /// What the batch needs next.
 pub(super) enum Stage {
     Idle,
-    NeedsPartitions(Vec<(TopicId, Arc<str>)>),
+    NeedsPartitions(u64, Vec<(TopicId, Arc<str>)>),
     NeedsPartitioner(u64, Vec<PartitionJob>),
     Ready(Batch),
 }
@@ -78,6 +81,11 @@ impl Partitioning {
             known: HashMap::new(),
             ticket: 0,
         }
+    }
+
+    /// Forgets the partitions of the other topics.
+    pub(super) fn retain(&mut self, is_known: impl Fn(TopicId) -> bool) {
+        self.known.retain(|topic, _| is_known(*topic));
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -119,6 +127,7 @@ impl Partitioning {
         if !unknown.is_empty() {
             self.waiting = Waiting::Partitions;
             return Stage::NeedsPartitions(
+                self.ticket,
                 unknown
                     .into_iter()
                     .map(|topic| (topic, topics.name(topic)))
@@ -176,8 +185,12 @@ impl Worker {
     /// Begins with a batch; with none in work before.
     pub(super) fn partition(&mut self, batch: Batch) {
         let now = Instant::now();
-        let circuits = &self.circuits;
-        let (batch, to_file) = split(batch, |record| circuits.way(record.topic, now) == Way::File);
+        let troubles = &self.troubles;
+        // Whose partition is not chosen yet may still be for one that is well.
+        let (batch, to_file) = split(batch, |record| {
+            troubles.is_open(Target::topic(record.topic))
+                && troubles.way(record, b"", now) == Way::File
+        });
         self.writer.append(to_file, Place::Worker);
         if let Some(stage) = &mut self.partitioning
             && !batch.is_empty()
@@ -198,7 +211,7 @@ impl Worker {
     /// Each message has its partition, or is left to the default partitioner.
     fn partitioned(&mut self, batch: Batch) {
         if let Some(batch) = self.partitioned_for_replay(batch) {
-            self.hand_over(batch);
+            self.hand_over(Held { batch, since: None });
         }
     }
 
@@ -229,9 +242,11 @@ impl Worker {
         });
         stage.batch = Some(batch).filter(|batch| !batch.is_empty());
         self.unpartitioned(to_file);
-        for topic in unknown {
-            self.topic_is_troubled(topic, RDKafkaErrorCode::UnknownTopicOrPartition);
-        }
+        let code = RDKafkaErrorCode::UnknownTopicOrPartition;
+        let unknown = unknown
+            .into_iter()
+            .map(|topic| (Target::topic(topic), code));
+        self.are_troubled(unknown.collect());
     }
 
     fn continue_partitioning(&mut self) {
@@ -241,9 +256,14 @@ impl Worker {
         match stage.next(&self.shared.topics) {
             Stage::Idle => {}
             Stage::Ready(batch) => self.partitioned(batch),
-            Stage::NeedsPartitions(topics) => {
-                let client = self.producer.client();
-                self.ask(move || Signal::Partitions(fetch_partitions(&client, topics)));
+            Stage::NeedsPartitions(ticket, topics) => {
+                let Some(client) = self.producers.main_client() else {
+                    return;
+                };
+                self.ask(move || Signal::Partitions {
+                    ticket,
+                    described: describe_topics(&client, topics, METADATA_TIMEOUT),
+                });
             }
             Stage::NeedsPartitioner(ticket, jobs) => {
                 let (sender, inbox) = (self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
@@ -265,31 +285,37 @@ impl Worker {
 
     pub(super) fn partitions_are_known(
         &mut self,
-        partitions: Result<Vec<(TopicId, Vec<PartitionInfo>)>, String>,
+        ticket: u64,
+        described: Result<Described, String>,
     ) {
         let Some(stage) = &mut self.partitioning else {
             return;
         };
-        if stage.waiting == Waiting::Partitions {
+        let is_waited_for = stage.ticket == ticket && stage.waiting == Waiting::Partitions;
+        if is_waited_for {
             stage.waiting = Waiting::Nothing;
         }
-        match partitions {
-            Ok(partitions) => {
+        match described {
+            Ok(described) => {
                 self.last_answer = Some(Instant::now());
-                for (topic, partitions) in partitions {
+                for (topic, partitions) in described.topics {
                     let known = Known {
                         since: Instant::now(),
-                        ticket: stage.ticket,
+                        ticket,
                         partitions,
                     };
                     stage.known.insert(topic, known);
                 }
-                self.set_unknown_topics_aside();
-                self.continue_partitioning();
+                if is_waited_for {
+                    self.set_unknown_topics_aside();
+                    self.continue_partitioning();
+                }
             }
             Err(why) => {
                 debug!("the partitions could not be learned: {why}");
-                stage.retry_at = Some(Instant::now() + RETRY);
+                if is_waited_for {
+                    stage.retry_at = Some(Instant::now() + RETRY);
+                }
             }
         }
     }
@@ -333,10 +359,11 @@ impl Worker {
             self.continue_partitioning();
             return;
         }
-        let overdue = self
-            .config
-            .retry_window
-            .is_some_and(|window| stage.since.elapsed() >= window);
+        let patience = match stage.waiting {
+            Waiting::Partitioner => Some(self.config.retry_window.unwrap_or(PARTITIONER_PATIENCE)),
+            _ => self.config.retry_window,
+        };
+        let overdue = patience.is_some_and(|patience| stage.since.elapsed() >= patience);
         if stage.is_idle() || !overdue {
             return;
         }
@@ -347,7 +374,7 @@ impl Worker {
             }
             self.unpartitioned(batch);
         }
-        if waited_for != Waiting::Partitioner {
+        if waited_for != Waiting::Partitioner && !self.was_answered_lately() {
             self.fall_back("no metadata");
         }
     }
@@ -356,7 +383,7 @@ impl Worker {
     pub(super) fn give_up_partitioning(&mut self) {
         let batch = self.partitioning.as_mut().and_then(Partitioning::give_up);
         if let Some(batch) = batch.and_then(|batch| self.unpartitioned_for_replay(batch)) {
-            self.held_back.push_front(batch);
+            self.held_back.push_front(Held { batch, since: None });
         }
     }
 }

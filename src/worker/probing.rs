@@ -1,33 +1,53 @@
-//! Finding out whether Kafka is there: by a metadata request, never by a synthetic message.
+//! Finding out whether Kafka is there: by questions, never by a synthetic message.
 
 use std::time::{Duration, Instant};
 
+use rand::Rng;
+use rdkafka::types::RDKafkaErrorCode;
 use tracing::debug;
 
+use super::troubles::Target;
 use super::{Signal, Worker};
-use crate::kafka::describe;
+use crate::kafka::{Findings, Inquirer, describe_topics};
+use crate::message::TopicId;
 use crate::options::RetryPolicy;
 use crate::statistics::State;
 
 /// How long a background probe waits for an answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long the inquiry waits that decides, when a message is overdue, between one topic's trouble
-/// and an outage. With the retry window and the purge it stays below the 5 s that are promised.
+/// Longest time between two of them: Kafka is found again within a second.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// So many may wait for their answers at the same time.
+const MOST_PROBES: u32 = 3;
+/// How long a probe waits for its connection to be accepted.
+const KNOCK_TIMEOUT: Duration = Duration::from_millis(700);
+/// How long the inquiry waits that decides, when a message is overdue, between trouble with some
+/// partitions and an outage. With the retry window and the taking back it stays below the 5 s that are
+/// promised.
 const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Least time between two inquiries that were answered at once.
-const INQUIRY_PAUSE: Duration = Duration::from_millis(200);
+/// Least time between two inquiries. What the first one finds is to be acted upon before the next.
+const INQUIRY_PAUSE: Duration = Duration::from_millis(2500);
+/// How much longer than it should an inquiry is waited for.
+const INQUIRY_GRACE: Duration = Duration::from_millis(300);
+/// So many topics are asked about in an inquiry.
+const MOST_TOPICS: usize = 200;
+/// How often librdkafka is made to look for messages that have timed out.
+const NUDGE: Duration = Duration::from_millis(200);
 
-/// The schedule of the probes. At most one request is under way.
+/// The schedule of the probes.
 #[derive(Default)]
 pub(super) struct Probing {
     next: Option<Instant>,
     /// Before the first answer: when messages stop waiting for it.
     give_up: Option<Instant>,
+    /// So many delays of the policy are over.
     attempt: u32,
-    under_way: bool,
-    /// The answer decides what becomes of overdue messages.
+    next_attempt: Option<Instant>,
+    under_way: u32,
+    /// An inquiry is under way, and decides what becomes of overdue messages.
     deciding: bool,
     last_inquiry: Option<Instant>,
+    last_nudge: Option<Instant>,
     /// The cluster has answered, and a message was not delivered: an answer is enough, next time.
     trial_failed: bool,
 }
@@ -39,54 +59,55 @@ impl Probing {
         self.give_up = window.map(|window| Instant::now() + window);
     }
 
-    /// After the next delay.
+    /// After the next delay, at most [`PROBE_INTERVAL`].
     pub(super) fn schedule(&mut self, policy: RetryPolicy) {
-        self.next = Some(Instant::now() + policy.delay(self.attempt));
-        self.attempt = self.attempt.saturating_add(1);
+        let now = Instant::now();
+        if self.next_attempt.is_none_or(|at| at <= now) {
+            let delay = policy.delay(self.attempt);
+            self.next_attempt = Some(now + delay);
+            self.attempt = self.attempt.saturating_add(1);
+        }
+        // Not all processes at the same time.
+        let spread = rand::rng().random_range(0.7..1.0);
+        let longest = now + PROBE_INTERVAL.mul_f64(spread);
+        self.next = self.next_attempt.map(|next| next.min(longest));
     }
 
     /// A message was delivered: the next outage begins with the shortest delay.
     pub(super) fn succeeded(&mut self) {
         self.attempt = 0;
+        self.next_attempt = None;
     }
 
     /// The oldest message on disk was not delivered: does the cluster still answer?
-    pub(super) fn trial_failed(&mut self) {
+    pub(super) fn is_to_look_again(&mut self) {
         self.trial_failed = true;
         self.next = Some(Instant::now());
     }
 
     pub(super) fn next_in(&self) -> Duration {
         let in_far_future = Duration::from_secs(3600);
-        let until = |time: Option<Instant>| {
-            time.map_or(in_far_future, |time| {
+        [self.next, self.give_up]
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(in_far_future, |time| {
                 time.saturating_duration_since(Instant::now())
             })
-        };
-        if self.under_way {
-            until(self.give_up)
-        } else {
-            until(self.next).min(until(self.give_up))
-        }
     }
 }
 
 impl Worker {
     pub(super) fn check_time(&mut self) {
         let now = Instant::now();
-        self.check_purge();
-        if self.probing.next.is_some_and(|next| next <= now) && !self.probing.under_way {
-            let timeout = if self.state == State::FallingBack {
-                PROBE_TIMEOUT
-            } else {
-                INQUIRY_TIMEOUT
-            };
-            self.probe(timeout);
+        self.check_taking(now);
+        if self.probing.next.is_some_and(|next| next <= now) {
+            self.probe();
         }
         if self.probing.give_up.is_some_and(|at| at <= now) {
             self.probing.give_up = None;
             // With messages on their way, those decide.
-            if self.state == State::Connecting && self.in_flight.is_empty() {
+            if self.state == State::Connecting && self.flight.is_empty() {
                 self.fall_back("no broker has answered yet");
             }
         }
@@ -94,30 +115,59 @@ impl Worker {
         self.check_partitioning();
     }
 
-    /// A message that has waited for nearly the whole retry window. The inquiry begins so early that
-    /// its answer is there when the window ends.
     fn check_overdue(&mut self, now: Instant) {
+        self.nudge(now);
         let Some(window) = self.config.retry_window else {
             return;
         };
-        let early = window.saturating_sub(INQUIRY_TIMEOUT).max(window / 2);
-        if self.purging.is_some() || self.oldest_age(now) < early {
+        if self.taking.is_some() || self.state == State::FallingBack {
             return;
         }
-        if !self.was_answered_lately()
-            && self
-                .probing
-                .last_inquiry
-                .is_none_or(|last| now - last >= INQUIRY_PAUSE)
-        {
+        let age = self.oldest_age(now);
+        // The inquiry begins so early that its answer is there when the window ends.
+        if age < window.saturating_sub(INQUIRY_TIMEOUT).max(window / 2) {
+            return;
+        }
+        let patience = self.pulse.patience(now, window);
+        if patience == window {
             self.inquire();
         }
-        // Else it is one topic's trouble: librdkafka times its messages out.
+        let Some(oldest) = self.flight.main.oldest() else {
+            return;
+        };
+        let waits = if self.is_deciding() {
+            INQUIRY_GRACE
+        } else {
+            Duration::ZERO
+        };
+        // Where nobody answers, the inquiry's end is an outage's beginning.
+        if now - oldest >= patience + waits && (waits.is_zero() || self.was_answered_lately()) {
+            self.take_overdue_back(now);
+        }
+    }
+
+    /// Librdkafka's own time-outs are to come in time, too.
+    fn nudge(&mut self, now: Instant) {
+        let is_time = self
+            .probing
+            .last_nudge
+            .is_none_or(|last| now - last >= NUDGE);
+        let replay_owes = self
+            .replay
+            .as_ref()
+            .is_some_and(|replay| !replay.has_landed());
+        if is_time && (!self.flight.is_empty() || replay_owes) {
+            self.probing.last_nudge = Some(now);
+            for producer in self.producers.open() {
+                producer.nudge();
+            }
+        }
     }
 
     /// How long Kafka has owed an answer, for a live message or for those from files.
     fn oldest_age(&self, now: Instant) -> Duration {
-        let oldest = self.in_flight.oldest();
+        let oldest = self.flight.main.oldest();
+        let oldest = oldest.into_iter().chain(self.flight.alone.oldest()).min();
         let live = oldest.map_or(Duration::ZERO, |oldest| now.duration_since(oldest));
         let replay = self.replay.as_ref().map(|replay| replay.silence(now));
         live.max(replay.unwrap_or_default())
@@ -130,16 +180,39 @@ impl Worker {
             .is_some_and(|last| last.elapsed() < window / 2)
     }
 
-    /// Asks the cluster, to tell an outage from one topic's trouble.
+    /// Asks the cluster, to tell an outage from trouble with some of it.
     pub(super) fn inquire(&mut self) {
-        if self.probing.deciding || !matches!(self.state, State::Connecting | State::Publishing) {
+        let now = Instant::now();
+        let was_lately = |last: Instant| now - last < INQUIRY_PAUSE;
+        if self.probing.deciding
+            || self.probing.last_inquiry.is_some_and(was_lately) && self.returned.is_empty()
+            || !matches!(self.state, State::Connecting | State::Publishing)
+        {
             return;
         }
         self.probing.deciding = true;
-        self.probing.last_inquiry = Some(Instant::now());
-        if !self.probing.under_way {
-            self.probe(INQUIRY_TIMEOUT);
-        }
+        self.probing.last_inquiry = Some(now);
+        let mut topics = self.flight.topics(MOST_TOPICS);
+        topics.extend(self.returned.iter().map(|returned| returned.record.topic));
+        topics.sort_by_key(|topic| topic.0);
+        topics.dedup();
+        self.examine(topics, true);
+    }
+
+    fn inquirer(&self) -> Inquirer {
+        self.producers.inquirer()
+    }
+
+    fn examine(&self, topics: Vec<TopicId>, decides: bool) {
+        let inquirer = self.inquirer();
+        let names = self.shared.topics.clone();
+        self.ask(move || {
+            let topics = topics.into_iter().map(|id| (id, names.name(id))).collect();
+            Signal::Found {
+                findings: inquirer.examine(topics, INQUIRY_TIMEOUT),
+                decides,
+            }
+        });
     }
 
     /// Everything is being taken back: there is nothing to decide any more.
@@ -157,42 +230,94 @@ impl Worker {
         self.probing.deciding
     }
 
-    fn probe(&mut self, timeout: Duration) {
-        self.probing.under_way = true;
-        if self.state == State::FallingBack {
-            self.shared.statistics.background_retry();
+    fn probe(&mut self) {
+        self.probing.next = None;
+        if self.state != State::FallingBack {
+            // The main client connects anyway.
+            let Some(client) = self.producers.main_client() else {
+                return;
+            };
+            self.probing.under_way += 1;
+            return self.ask(move || {
+                let answered = client.is_answered(INQUIRY_TIMEOUT);
+                Signal::Answer(
+                    answered
+                        .then_some(())
+                        .ok_or("no broker has answered".into()),
+                )
+            });
         }
-        let client = self.producer.client();
+        self.probing.schedule(self.config.probe);
+        if self.probing.under_way >= MOST_PROBES {
+            return;
+        }
+        self.probing.under_way += 1;
+        self.shared.statistics.background_retry();
+        let inquirer = self.inquirer();
         self.ask(move || {
-            Signal::Answer(client.metadata(None, timeout).map(drop).map_err(describe))
+            // A client, with its threads, is made only for somebody who opens.
+            Signal::Answer(if inquirer.knock(KNOCK_TIMEOUT) {
+                inquirer.is_there(PROBE_TIMEOUT)
+            } else {
+                Err("no broker accepts a connection".into())
+            })
         });
     }
 
+    /// A probe's answer.
     pub(super) fn cluster_answered(&mut self, answer: Result<(), String>) {
-        self.probing.under_way = false;
-        self.probing.next = None;
-        let deciding = std::mem::take(&mut self.probing.deciding);
-        let trial_failed = std::mem::take(&mut self.probing.trial_failed);
-        match answer {
-            Ok(()) => {
+        self.probing.under_way = self.probing.under_way.saturating_sub(1);
+        if let Err(why) = answer {
+            debug!("no answer from Kafka: {why}");
+            self.shared
+                .statistics
+                .error(format!("no answer from Kafka: {why}"));
+            if matches!(self.state, State::Connecting | State::FallingBack) {
+                self.give_up_init(&why);
+            }
+            if self.state == State::Connecting {
+                self.probing.schedule(self.config.probe);
+            }
+            return;
+        }
+        self.last_answer = Some(Instant::now());
+        match self.state {
+            State::Created | State::Connecting => self.recover(),
+            State::FallingBack if self.taking.is_none() => {
+                if std::mem::take(&mut self.probing.trial_failed) {
+                    self.recover();
+                } else if !self.is_trying() {
+                    self.begin_trial();
+                }
+            }
+            State::FallingBack | State::Publishing | State::Ended => {}
+        }
+    }
+
+    /// What an inquiry has found out.
+    pub(super) fn found(&mut self, findings: Result<Findings, String>, decides: bool) {
+        let was_deciding = decides && std::mem::take(&mut self.probing.deciding);
+        match findings {
+            Ok(findings) => {
+                self.producers.learn(findings.described.brokers.clone());
+                for (topic, partitions) in &findings.described.topics {
+                    let count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
+                    self.troubles.has_partitions(*topic, count);
+                    if count == 0 && self.troubles.is_topic_ill(*topic) {
+                        let code = RDKafkaErrorCode::UnknownTopicOrPartition;
+                        self.are_troubled(vec![(Target::topic(*topic), code)]);
+                    }
+                }
+                if !decides {
+                    return;
+                }
+                self.findings = Some(findings);
                 self.last_answer = Some(Instant::now());
-                match self.state {
-                    State::Created | State::Connecting => {
+                if was_deciding {
+                    if self.state == State::Connecting {
                         self.recover();
-                        if deciding {
-                            self.blame_topics();
-                        }
                     }
-                    State::FallingBack if self.purging.is_none() => {
-                        if trial_failed {
-                            self.recover();
-                        } else {
-                            self.begin_trial();
-                        }
-                    }
-                    State::FallingBack => self.probing.next = Some(Instant::now()),
-                    State::Publishing if deciding => self.blame_topics(),
-                    State::Publishing | State::Ended => {}
+                    self.blame();
                 }
             }
             Err(why) => {
@@ -204,32 +329,72 @@ impl Worker {
                 let overdue = self
                     .config
                     .retry_window
-                    .is_some_and(|window| self.oldest_age(now) + INQUIRY_PAUSE >= window);
+                    .is_some_and(|window| self.oldest_age(now) + NUDGE >= window);
                 let suspects = self
                     .replay
                     .as_mut()
                     .is_some_and(|replay| !replay.take_suspects().is_empty());
-                if deciding && (overdue || suspects || !self.returned.is_empty()) {
+                if was_deciding
+                    && !self.was_answered_lately()
+                    && (overdue || suspects || !self.returned.is_empty())
+                {
                     self.fall_back(&why);
-                } else if matches!(self.state, State::Connecting | State::FallingBack) {
-                    self.give_up_init(&why);
-                    self.probing.schedule(self.config.probe);
                 }
             }
         }
     }
 
-    /// The cluster answers, so what is overdue is its topics' trouble.
-    fn blame_topics(&mut self) {
-        let mut topics = self.returned_topics();
-        topics.extend(
+    /// The cluster answers, so what has come back is its partitions' trouble.
+    fn blame(&mut self) {
+        if self.taking.is_some() {
+            return;
+        }
+        let mut targets: Vec<(Target, RDKafkaErrorCode)> = self
+            .returned
+            .iter()
+            .map(|returned| (returned.target(), returned.code))
+            .collect();
+        targets.extend(
             self.replay
                 .iter_mut()
                 .flat_map(|replay| replay.take_suspects()),
         );
-        for (topic, code) in topics {
-            self.topic_is_troubled(topic, code);
+        targets.sort_by_key(|(target, _)| (target.topic.0, target.partition));
+        targets.dedup_by_key(|(target, _)| *target);
+        self.are_troubled(targets);
+    }
+
+    /// Learns where the brokers are, and how many partitions topics in trouble have.
+    pub(super) fn check_knowledge(&mut self) {
+        let mut topics = self.troubles.unknown_topics();
+        if topics.is_empty() && !self.producers.knows_brokers() {
+            topics = self.flight.topics(1);
         }
+        let was_lately = |last: Instant| last.elapsed() < INQUIRY_PAUSE;
+        if topics.is_empty()
+            || self.state != State::Publishing
+            || self.last_question.is_some_and(was_lately)
+        {
+            return;
+        }
+        topics.truncate(MOST_TOPICS);
+        self.last_question = Some(Instant::now());
+        if self.producers.knows_brokers() {
+            return self.examine(topics, false);
+        }
+        // The first time, by a client that is connected already.
+        let Some(client) = self.producers.main_client() else {
+            return;
+        };
+        let names = self.shared.topics.clone();
+        self.ask(move || {
+            let topics = topics.into_iter().map(|id| (id, names.name(id))).collect();
+            let described = describe_topics(&client, topics, INQUIRY_TIMEOUT);
+            Signal::Found {
+                findings: described.map(Findings::from),
+                decides: false,
+            }
+        });
     }
 
     /// `retryOptions.retries`, if they are not for ever, end the waiting of `init()` only.

@@ -6,31 +6,34 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::warn;
 
-use super::Worker;
-use super::circuit::Way;
+use super::taking::AfterTaking;
+use super::troubles::{Target, Way};
+use super::{Held, Worker};
 use crate::inbox::Limits;
-use crate::kafka::{Outcome, classify, describe};
-use crate::logging::STATE;
-use crate::message::{Amount, Batch, Reason, Record, TopicId, now_ms};
+use crate::kafka::{Outcome, Ticket, classify, describe};
+use crate::message::{Amount, Batch, Reason, Record, now_ms};
 use crate::statistics::{Place, State};
+
+/// How long smaller batches wait for what is on its way, where that may be for ever.
+const SMALLER_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// Moves on what the inbox has. Returns whether there was anything to move.
     pub(super) fn route(&mut self) -> bool {
         let mut busy = false;
         let Limits { spill, .. } = self.shared.inbox.limits();
-        while self.purging.is_some() && self.spill(spill) {
+        while self.taking.is_some() && self.spill(spill) {
             busy = true;
         }
-        while self.purging.is_none() {
+        while self.taking.is_none() {
             if self.state == State::FallingBack || self.to_file_at_the_end() {
-                let Some(batch) = self.next_batch() else {
+                let Some(held) = self.next_batch() else {
                     break;
                 };
-                self.writer.append(batch, Place::Worker);
+                self.writer.append(held.batch, Place::Worker);
             } else if self.queue_full
-                || self.smaller_batches
-                || self.shared.statistics.flight().cost() >= self.shared.inbox.limits().flight
+                || self.smaller_batches.is_some()
+                || self.shared.statistics.flight().cost() >= self.flight_limit()
             {
                 if !self.spill(spill) {
                     break;
@@ -51,13 +54,13 @@ impl Worker {
                 if self.gathers_for().is_some() {
                     break;
                 }
-                let Some(batch) = self.next_batch() else {
+                let Some(held) = self.next_batch() else {
                     break;
                 };
                 self.connect();
                 match self.partitioning {
-                    Some(_) => self.partition(batch),
-                    None => self.hand_over(batch),
+                    Some(_) => self.partition(held.batch),
+                    None => self.hand_over(held),
                 }
             }
             busy = true;
@@ -72,7 +75,7 @@ impl Worker {
         let waits = self.state == State::Publishing
             && self.ending.is_none()
             && self.held_back.is_empty()
-            && self.purging.is_none()
+            && self.taking.is_none()
             && self.drained_waiters.is_empty();
         if !waits {
             return None;
@@ -85,13 +88,13 @@ impl Worker {
     }
 
     /// The oldest batch that was not handed on yet.
-    pub(super) fn next_batch(&mut self) -> Option<Batch> {
-        if let Some(batch) = self.held_back.pop_front() {
-            return Some(batch);
+    pub(super) fn next_batch(&mut self) -> Option<Held> {
+        if let Some(held) = self.held_back.pop_front() {
+            return Some(held);
         }
         let batch = self.shared.inbox.take()?;
         self.told_idle = false;
-        Some(batch)
+        Some(Held { batch, since: None })
     }
 
     /// When librdkafka's share of the memory is used up and the inbox is at its mark, its oldest batch
@@ -115,14 +118,18 @@ impl Worker {
         true
     }
 
+    /// What librdkafka may hold of the live messages.
+    fn flight_limit(&self) -> u64 {
+        let round_trip = self.pulse.round_trip();
+        self.shared.inbox.limits().flight_for(round_trip)
+    }
+
     /// Hands a batch to librdkafka, message by message, as far as there is room.
-    pub(super) fn hand_over(&mut self, mut batch: Batch) {
+    pub(super) fn hand_over(&mut self, held: Held) {
+        let Held { mut batch, since } = held;
         let (now, now_ms) = (Instant::now(), now_ms());
         let room = self
-            .shared
-            .inbox
-            .limits()
-            .flight
+            .flight_limit()
             .saturating_sub(self.shared.statistics.flight().cost());
         let shared = Arc::clone(&self.shared);
         let mut sent = Amount::default();
@@ -132,25 +139,43 @@ impl Worker {
                 break;
             }
             let size = Amount::of_one(key.len() + value.len());
-            let way = self.circuits.way(record.topic, now);
-            if way == Way::File {
-                to_file.push(*record, key, value);
-                batch.advance();
-                continue;
-            }
-            let sequence = self.in_flight.next_sequence();
-            let (record, topic) = (*record, record.topic);
-            let name = || shared.topics.name(topic);
-            let alone = self.may_be_too_large(topic, (key.len() + value.len()) as u64);
-            let producer = match alone.then(|| self.solo()).flatten() {
-                Some(solo) => solo,
-                None => &mut self.producer,
+            let mut record = *record;
+            let trial = match self.troubles.way(&record, key, now) {
+                Way::File => {
+                    to_file.push(record, key, value);
+                    batch.advance();
+                    continue;
+                }
+                Way::Kafka(partition) => {
+                    record.partition = partition;
+                    None
+                }
+                Way::Trial(target) => {
+                    record.partition = target.partition_of(&record);
+                    Some(target)
+                }
             };
-            match producer.produce(&record, name, key, value, sequence, now_ms) {
+            let topic = record.topic;
+            let ticket = Ticket::live(self.flight.next());
+            let name = || shared.topics.name(topic);
+            let alone = trial.is_some() || self.may_be_too_large(topic, size.bytes);
+            let producer = if alone {
+                self.producers.alone()
+            } else {
+                self.producers.main()
+            };
+            let produced = producer.map_or(Err(RDKafkaErrorCode::Fail), |producer| {
+                producer.produce(&record, name, key, value, ticket, now_ms)
+            });
+            match produced {
                 Ok(()) => {
-                    self.in_flight.sent(now);
-                    if way == Way::Trial {
-                        self.circuits.begin_trial(topic, sequence);
+                    if alone {
+                        self.flight.sent_alone(now);
+                    } else {
+                        self.flight.sent(topic, since.unwrap_or(now));
+                    }
+                    if let Some(target) = trial {
+                        self.troubles.begin_trial(target, ticket, now);
                     }
                     sent.add(size);
                     batch.advance();
@@ -179,12 +204,33 @@ impl Worker {
         if batch.is_empty() {
             self.shared.inbox.recycle(batch);
         } else {
-            self.held_back.push_front(batch);
+            self.held_back.push_front(Held { batch, since });
+        }
+    }
+
+    /// A producer's batch size is for life, so it is replaced: when it has nothing on its way, or
+    /// messages could arrive twice. One that never has nothing on its way is not waited for.
+    pub(super) fn check_batches(&mut self) {
+        let Some(since) = self.smaller_batches else {
+            return;
+        };
+        if self.taking.is_some() {
+            return;
+        }
+        if self.flight.main.is_empty() {
+            self.smaller_batches = None;
+            self.producers.make_batches_smaller();
+            self.producers.close_main();
+        } else if since.elapsed() > self.config.retry_window.unwrap_or(SMALLER_PATIENCE) {
+            self.smaller_batches = None;
+            self.producers.make_batches_smaller();
+            self.take_back(AfterTaking::Rebuild);
         }
     }
 
     /// Librdkafka refused a message at once.
     fn not_handed_over(&mut self, record: Record, size: Amount, code: RDKafkaErrorCode) -> Handed {
+        let target = Target::topic(record.topic);
         match classify(code) {
             Outcome::TooLarge => {
                 self.discard(
@@ -194,37 +240,34 @@ impl Worker {
                     record.topic,
                     "more than message.max.bytes",
                 );
-                Handed::Discarded
+                return Handed::Discarded;
             }
             Outcome::Fatal => {
                 self.rebuild();
-                if self.purging.is_some() {
-                    Handed::Later
-                } else {
-                    Handed::ToFile
+                if self.taking.is_some() {
+                    return Handed::Later;
                 }
             }
-            Outcome::Topic | Outcome::Time => {
-                self.topic_is_troubled(record.topic, code);
-                Handed::ToFile
-            }
-            Outcome::Refused | Outcome::Neighbour | Outcome::Cluster | Outcome::Purged => {
+            Outcome::Topic | Outcome::Time => self.are_troubled(vec![(target, code)]),
+            // The topic has fewer partitions than it had.
+            Outcome::Partition => self.are_troubled(vec![(
+                Target {
+                    partition: record.partition,
+                    ..target
+                },
+                code,
+            )]),
+            Outcome::Refused
+            | Outcome::Unexplained
+            | Outcome::Neighbour
+            | Outcome::Silence
+            | Outcome::Purged => {
                 let why = describe(code);
                 warn!("librdkafka did not take a message ({why}); it goes to the fallback file");
                 self.shared.statistics.error(why);
-                Handed::ToFile
             }
         }
-    }
-
-    pub(super) fn topic_is_troubled(&mut self, topic: TopicId, code: RDKafkaErrorCode) {
-        let (name, why) = (self.shared.topics.name(topic), describe(code));
-        self.shared.statistics.error(format!("topic {name}: {why}"));
-        if self.circuits.trip(topic, Instant::now()) {
-            warn!(target: STATE,
-                "topic {name} takes no messages ({why}); they go to the fallback file, other topics flow on"
-            );
-        }
+        Handed::ToFile
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
-use super::{AfterPurge, Worker};
+use super::Worker;
+use super::taking::AfterTaking;
 use crate::logging::STATE;
 use crate::statistics::State;
 
@@ -39,7 +40,7 @@ impl Worker {
             .error(format!("Kafka does not answer: {why}"));
         self.set_state(State::FallingBack);
         self.probing.schedule(self.config.probe);
-        self.purge(AfterPurge::WriteToFile);
+        self.take_back(AfterTaking::WriteToFile);
     }
 
     /// Back to `Publishing`.

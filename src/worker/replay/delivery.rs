@@ -1,16 +1,18 @@
 //! From the replayer to librdkafka, and what came back.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::super::Worker;
-use super::super::circuit::Way;
 use super::super::reports::{Collected, Returned};
-use super::{Numbered, REPLAYED};
-use crate::kafka::{Outcome, Producer, Tuning, classify, describe};
+use super::super::troubles::{Target, Way};
+use super::super::verdict::{Case, Extent, Verdict, decide};
+use super::{Numbered, Replaying};
+use crate::kafka::{Origin, Outcome, Ticket, classify, describe};
 use crate::message::{Amount, Batch, Record, TopicId, now_ms};
 
 /// The part of the replay's share that is used while live messages are about.
@@ -18,14 +20,50 @@ const SHARE_BESIDE_LIVE: u64 = 32;
 /// How long after a live message that is so.
 const LIVE_MEMORY: Duration = Duration::from_secs(1);
 /// A message that was queued so long ago may be too old for its topic, in milliseconds.
-const OLD_MS: i64 = 60_000;
+const OLD_MS: i64 = 1000;
+/// Of so many messages it is counted how often they were tried.
+const MOST_TRIED: usize = 1000;
 /// How long a topic is remembered that takes no old messages: it may have been a clock after all.
 const RETIMED_MEMORY: Duration = Duration::from_secs(600);
+
+/// A message from a file that was not delivered.
+struct Fate {
+    id: u64,
+    record: Record,
+    code: RDKafkaErrorCode,
+    size: Amount,
+    /// It was no part of a batch.
+    alone: bool,
+    fingerprint: u64,
+}
+
+/// What a message is known by from one reading of its file to the next.
+fn fingerprint(key: &[u8], value: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (key, value).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Replaying {
+    /// How often this message was refused alone, and not said why, this time included.
+    fn count_try(&mut self, outcome: Outcome, alone: bool, fingerprint: u64) -> u32 {
+        if outcome != Outcome::Unexplained || !alone {
+            return 1;
+        }
+        if self.tries.len() >= MOST_TRIED {
+            self.tries.clear();
+        }
+        let tries = self.tries.entry(fingerprint).or_default();
+        *tries += 1;
+        *tries
+    }
+}
 
 impl Worker {
     /// Hands messages to librdkafka while live ones leave room.
     pub(super) fn hand_replayed_over(&mut self) -> bool {
         let mut busy = false;
+        self.check_replay_batches();
         while self.live_leaves_room() {
             let Some(mut numbered) = self
                 .replay
@@ -69,7 +107,11 @@ impl Worker {
 
     fn live_leaves_room(&self) -> bool {
         self.held_back.is_empty()
-            && self.purging.is_none()
+            && self.taking.is_none()
+            && self
+                .replay
+                .as_ref()
+                .is_some_and(|replay| !replay.smaller_batches)
             && self.shared.inbox.held().cost() <= self.shared.inbox.limits().low
             && self.replay_has_room()
     }
@@ -101,52 +143,63 @@ impl Worker {
         now_ms: i64,
     ) -> bool {
         let size = Amount::of_one(key.len() + value.len());
-        let (topic, sequence) = (record.topic, id | REPLAYED);
-        let way = self.circuits.way(topic, now);
+        let (topic, ticket) = (record.topic, Ticket::file(id));
+        let way = self.troubles.way(&record, key, now);
         let shared = Arc::clone(&self.shared);
         let is_large = self.may_be_too_large(topic, size.bytes);
         let Some(replay) = &mut self.replay else {
             return true;
         };
-        if way == Way::File && replay.trial.is_none() {
-            replay.return_one(id, topic);
-            return true;
-        }
+        let trial = match way {
+            Way::File if replay.trial.is_none() => {
+                replay.return_one(id, topic);
+                return true;
+            }
+            Way::File => None,
+            Way::Kafka(partition) => {
+                record.partition = partition;
+                None
+            }
+            Way::Trial(target) => {
+                record.partition = target.partition_of(&record);
+                Some(target)
+            }
+        };
         if let Some(trial) = &mut replay.trial {
-            trial.topic = Some(topic);
+            trial.of = Some(Target {
+                topic,
+                partition: record.partition,
+            });
         }
         if let Some(since) = replay.retimed.get(&topic)
             && since.elapsed() < RETIMED_MEMORY
         {
             record.timestamp = now_ms;
         }
-        replay.last_used = Instant::now();
         let alone = replay
             .alone
             .get_mut(&topic)
             .map(|left| *left -= 1)
             .is_some()
             || is_large
-            // Other files wait for its outcome, and nothing of its topic can overtake it: it may time
-            // out with the retry window.
-            || way == Way::Trial;
+            // Others wait for its outcome, and nothing of its topic can overtake it: it may time out with
+            // the retry window.
+            || replay.trial.is_some()
+            || trial.is_some();
         replay.alone.retain(|_, left| *left > 0);
         let producer = if alone {
-            self.solo()
+            self.producers.alone()
         } else {
-            self.replay_producer()
+            self.producers.replay()
         };
-        let produced = match producer {
-            Some(producer) => {
-                let name = || shared.topics.name(topic);
-                producer.produce_at(&record, name, key, value, sequence, now_ms)
-            }
-            None => Err(RDKafkaErrorCode::Fail),
-        };
+        let name = || shared.topics.name(topic);
+        let produced = producer.map_or(Err(RDKafkaErrorCode::Fail), |producer| {
+            producer.produce_at(&record, name, key, value, ticket, now_ms)
+        });
         match produced {
             Ok(()) => {
-                if way == Way::Trial {
-                    self.circuits.begin_trial(topic, sequence);
+                if let Some(target) = trial {
+                    self.troubles.begin_trial(target, ticket, now);
                 }
                 if let Some(replay) = &mut self.replay {
                     if replay.on_its_way.is_zero() {
@@ -158,47 +211,23 @@ impl Worker {
             }
             Err(RDKafkaErrorCode::QueueFull) => false,
             Err(code) => {
-                self.replay_failed(id, topic, code, size, alone);
+                self.replay_failed(Fate {
+                    id,
+                    record,
+                    code,
+                    size,
+                    alone,
+                    fingerprint: fingerprint(key, value),
+                });
                 true
             }
-        }
-    }
-
-    fn replay_producer(&mut self) -> Option<&mut Producer> {
-        let replay = self.replay.as_mut()?;
-        if replay.producer.is_none() {
-            let inbox = Arc::clone(&self.shared.inbox);
-            let tuning = match self.tuning {
-                Tuning::Plain => Tuning::ReplayPlain,
-                _ => Tuning::Replay,
-            };
-            match Producer::new(&self.config.kafka, tuning, self.redirect.clone(), inbox) {
-                Ok(producer) => replay.producer = Some(producer),
-                Err(error) => error!(%error, "fallback files can't be replayed"),
-            }
-        }
-        replay.producer.as_mut()
-    }
-
-    pub(super) fn close_replay_producer(&mut self) {
-        if let Some(producer) = self
-            .replay
-            .as_mut()
-            .and_then(|replay| replay.producer.take())
-        {
-            // Destroying a client waits for its threads.
-            tokio::task::spawn_blocking(move || drop(producer));
         }
     }
 
     /// Serves the reports of the replay's own producer.
     pub(in super::super) fn poll_replay(&mut self) -> bool {
         let mut collected = Collected::default();
-        let producer = self
-            .replay
-            .as_ref()
-            .and_then(|replay| replay.producer.as_ref());
-        let Some(producer) = producer else {
+        let Some(producer) = self.producers.open_replay() else {
             return false;
         };
         let any = producer.poll(&mut collected);
@@ -214,22 +243,22 @@ impl Worker {
                     "librdkafka gave up replaying ({}: {text}); its producer is made anew",
                     describe(code)
                 );
-                self.close_replay_producer();
-            } else if let Some(producer) = self.replay.as_ref().and_then(|r| r.producer.as_ref()) {
+                self.producers.close_replay();
+            } else if let Some(producer) = self.producers.open_replay() {
                 producer.purge();
             }
         }
         any
     }
 
-    pub(in super::super) fn replay_delivered(&mut self, sequences: &[u64], amount: Amount) {
-        for sequence in sequences {
+    pub(in super::super) fn replay_delivered(&mut self, ids: &[u64], amount: Amount) {
+        for id in ids {
             if let Some(replay) = &mut self.replay {
-                replay.verdicts.delivered.push(sequence & !REPLAYED);
+                replay.verdicts.delivered.push(*id);
             }
-            self.replay_was_answered(*sequence);
+            self.replay_was_answered(*id);
         }
-        if sequences.is_empty() {
+        if ids.is_empty() {
             return;
         }
         if let Some(replay) = &mut self.replay {
@@ -241,67 +270,92 @@ impl Worker {
 
     /// A message from a file that was not delivered. `alone`: it was no part of a batch.
     pub(in super::super) fn replay_returned(&mut self, returned: &Returned, alone: bool) {
-        let amount = returned.amount();
+        let size = returned.amount();
         if let Some(replay) = &mut self.replay {
-            replay.on_its_way.subtract(amount);
+            replay.on_its_way.subtract(size);
             replay.last_report = Instant::now();
         }
-        let alone = alone || amount.bytes > self.config.kafka.batch_size;
-        let id = returned.sequence & !REPLAYED;
-        if classify(returned.code) == Outcome::Time {
-            return self.refused_for_its_time(id, &returned.record, returned.code);
-        }
-        self.replay_failed(id, returned.record.topic, returned.code, amount, alone);
+        self.replay_failed(Fate {
+            id: returned.ticket.number,
+            record: returned.record,
+            code: returned.code,
+            size,
+            alone: alone || size.bytes > self.producers.config().batch_size,
+            fingerprint: fingerprint(returned.key(), returned.value()),
+        });
     }
 
-    fn replay_failed(
-        &mut self,
-        id: u64,
-        topic: TopicId,
-        code: RDKafkaErrorCode,
-        size: Amount,
-        alone: bool,
-    ) {
+    fn replay_failed(&mut self, fate: Fate) {
+        let Fate {
+            id, record, code, ..
+        } = fate;
+        let topic = record.topic;
+        let target = Target {
+            topic,
+            partition: record.partition,
+        };
+        let answered_lately = self.was_answered_lately();
+        let can_be_smaller = self.producers.can_be_smaller();
         let outcome = classify(code);
-        let lately = self.was_answered_lately();
         let Some(replay) = &mut self.replay else {
             return;
         };
-        match outcome {
-            Outcome::Refused | Outcome::TooLarge | Outcome::Neighbour if !alone => {
+        let verdict = decide(Case {
+            outcome,
+            origin: Origin::File,
+            alone: fate.alone,
+            is_old: now_ms() - record.timestamp > OLD_MS,
+            retimed: replay.retimed.contains_key(&topic),
+            answered_lately: answered_lately && replay.trial.is_none(),
+            tries: replay.count_try(outcome, fate.alone, fate.fingerprint),
+        });
+        match verdict {
+            Verdict::Smaller if can_be_smaller => {
+                replay.smaller_batches = true;
+                self.replay_goes_again(id, topic);
+            }
+            Verdict::Smaller | Verdict::Alone => {
                 *replay.alone.entry(topic).or_default() += 1;
                 self.replay_goes_again(id, topic);
             }
-            Outcome::Refused | Outcome::TooLarge | Outcome::Neighbour => {
+            Verdict::Reject | Verdict::Discard(_) => {
                 replay.verdicts.rejected.push((id, describe(code)));
                 if outcome == Outcome::TooLarge {
-                    self.remember_too_large(topic, size.bytes);
+                    self.remember_too_large(topic, fate.size.bytes);
                 }
-                self.replay_was_answered(id | REPLAYED);
+                self.replay_was_answered(id);
             }
-            Outcome::Topic | Outcome::Time => {
+            Verdict::Retime => {
+                replay.retimed.insert(topic, Instant::now());
+                warn!(topic = %self.shared.topics.name(topic), "the topic does not take the time at which messages were queued; they get the time of now");
+                self.replay_goes_again(id, topic);
+            }
+            Verdict::Trouble(extent) => {
                 replay.return_one(id, topic);
+                // The time of now was not taken either, if it was that.
+                replay.retimed.remove(&topic);
                 let was_trial = replay.trial.take().is_some();
-                self.topic_is_troubled(topic, code);
+                let target = match extent {
+                    Extent::Partition => target,
+                    Extent::Topic => Target::topic(topic),
+                };
+                self.are_troubled(vec![(target, code)]);
                 if was_trial {
                     self.recover();
                 }
             }
-            Outcome::Cluster if replay.trial.is_some() => {
+            Verdict::Inquire if replay.trial.is_some() => {
                 replay.return_one(id, topic);
                 self.trial_failed(code);
             }
-            Outcome::Cluster if lately => {
-                replay.return_one(id, topic);
-                self.topic_is_troubled(topic, code);
-            }
-            Outcome::Cluster => {
-                replay.suspects.push((topic, code));
+            Verdict::Inquire => {
+                replay.suspects.push((target, code));
                 replay.return_one(id, topic);
                 self.inquire();
             }
-            Outcome::Fatal | Outcome::Purged => {
-                self.circuits.abandon_trial(id | REPLAYED, Instant::now());
+            Verdict::File | Verdict::Rebuild => {
+                self.troubles
+                    .abandon_trial(Ticket::file(id), Instant::now());
                 replay.return_one(id, topic);
             }
         }
@@ -310,7 +364,8 @@ impl Worker {
     /// Kafka has answered, and the message is to be sent in another way.
     fn replay_goes_again(&mut self, id: u64, topic: TopicId) {
         self.last_answer = Some(Instant::now());
-        self.circuits.abandon_trial(id | REPLAYED, Instant::now());
+        self.troubles
+            .abandon_trial(Ticket::file(id), Instant::now());
         let Some(replay) = &mut self.replay else {
             return;
         };
@@ -320,22 +375,16 @@ impl Worker {
         }
     }
 
-    /// Either the topic takes no old messages, or a clock is wrong: the time of now helps in the first
-    /// case only.
-    fn refused_for_its_time(&mut self, id: u64, record: &Record, code: RDKafkaErrorCode) {
-        let topic = record.topic;
+    /// A producer's batch size is for life: it is replaced when it has nothing on its way.
+    fn check_replay_batches(&mut self) {
         let Some(replay) = &mut self.replay else {
             return;
         };
-        if now_ms() - record.timestamp > OLD_MS {
-            if replay.retimed.insert(topic, Instant::now()).is_none() {
-                warn!(topic = %self.shared.topics.name(topic), "the topic does not take the time at which messages were queued; they get the time of now");
-            }
-            return self.replay_goes_again(id, topic);
+        if replay.smaller_batches && replay.on_its_way.is_zero() {
+            replay.smaller_batches = false;
+            self.producers.make_batches_smaller();
+            self.producers.close_replay();
         }
-        // The time of now is not taken either.
-        replay.retimed.remove(&topic);
-        self.replay_failed(id, topic, code, Amount::default(), true);
     }
 
     /// What the partitioner was asked about is ready. Returns it if it is not from a file.

@@ -13,17 +13,13 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, error};
 
-use super::circuit::Way;
+use super::troubles::Target;
 use super::{Signal, Worker};
 use crate::fallback::{Command, Offer, Permission, Replayer, ReplayerParts, Verdicts};
-use crate::kafka::{Producer, describe};
+use crate::kafka::{Ticket, describe};
 use crate::message::{Amount, Batch, TopicId};
 use crate::statistics::State;
 
-/// Marks the sequence number of a message that comes from a file.
-const REPLAYED: u64 = 1 << 43;
-/// A producer that had nothing to do for so long is closed.
-const PRODUCER_IDLE: Duration = Duration::from_secs(30);
 /// The file that is being written is sealed after this, so that it can be replayed while Kafka is there…
 const SEAL_AFTER: Duration = Duration::from_secs(1);
 /// …but less often while a topic is in trouble, which would make one small file after the other.
@@ -41,14 +37,12 @@ struct Numbered {
 /// The oldest message on disk is on its way, to find out whether Kafka takes it.
 struct Trial {
     until: Instant,
-    topic: Option<TopicId>,
+    of: Option<Target>,
 }
 
 pub(super) struct Replaying {
     replayer: Replayer,
     permission: Permission,
-    producer: Option<Producer>,
-    last_used: Instant,
     waiting: VecDeque<Numbered>,
     /// The number of the first message of the batch that is with the partitioner.
     at_partitioner: Option<u64>,
@@ -59,11 +53,15 @@ pub(super) struct Replaying {
     /// Topics whose messages the replayer holds back.
     halted: HashSet<TopicId>,
     /// Not answered, and maybe not by their topics' fault.
-    suspects: Vec<(TopicId, RDKafkaErrorCode)>,
+    suspects: Vec<(Target, RDKafkaErrorCode)>,
     /// So many messages of a topic go alone, because their batch was refused.
     alone: HashMap<TopicId, u64>,
     /// Topics that don't take the time at which their messages were queued.
     retimed: HashMap<TopicId, Instant>,
+    /// How often messages were refused alone, and not said why, by what they are.
+    tries: HashMap<u64, u32>,
+    /// Nothing is handed over until all is reported: then batches become smaller.
+    smaller_batches: bool,
     trial: Option<Trial>,
 }
 
@@ -72,8 +70,6 @@ impl Replaying {
         Replaying {
             replayer,
             permission: Permission::Hold,
-            producer: None,
-            last_used: Instant::now(),
             waiting: VecDeque::new(),
             at_partitioner: None,
             on_its_way: Amount::default(),
@@ -83,8 +79,19 @@ impl Replaying {
             suspects: Vec::new(),
             alone: HashMap::new(),
             retimed: HashMap::new(),
+            tries: HashMap::new(),
+            smaller_batches: false,
             trial: None,
         }
+    }
+
+    /// Nothing is with librdkafka.
+    pub(super) fn has_landed(&self) -> bool {
+        self.on_its_way.is_zero()
+    }
+
+    pub(super) fn is_trying(&self) -> bool {
+        self.trial.is_some()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -104,7 +111,7 @@ impl Replaying {
         self.permission == Permission::Flow && !self.halted.is_empty()
     }
 
-    pub(super) fn take_suspects(&mut self) -> Vec<(TopicId, RDKafkaErrorCode)> {
+    pub(super) fn take_suspects(&mut self) -> Vec<(Target, RDKafkaErrorCode)> {
         std::mem::take(&mut self.suspects)
     }
 
@@ -149,10 +156,6 @@ impl Replaying {
         self.permit(permission);
         self.replayer.command(Command::Grant(permission));
     }
-}
-
-pub(super) fn is_replayed(sequence: u64) -> bool {
-    sequence & REPLAYED != 0
 }
 
 impl Worker {
@@ -215,9 +218,6 @@ impl Worker {
         };
         busy |= replay.tell_verdicts();
         self.shared.statistics.set_replaying(replay.on_its_way);
-        if replay.is_idle() && replay.last_used.elapsed() > PRODUCER_IDLE {
-            self.close_replay_producer();
-        }
         busy
     }
 
@@ -239,7 +239,7 @@ impl Worker {
         replay.return_waiting();
         if permission == Permission::Hold
             && !is_ending
-            && let Some(producer) = &replay.producer
+            && let Some(producer) = self.producers.open_replay()
         {
             producer.purge();
         }
@@ -254,13 +254,17 @@ impl Worker {
         };
         replay.trial = Some(Trial {
             until: Instant::now() + window,
-            topic: None,
+            of: None,
         });
         replay.permit(Permission::One);
         let grant = replay.replayer.commander();
         // First the file that is being written, which may hold the oldest.
         self.writer
             .seal(move || grant(Command::Grant(Permission::One)));
+    }
+
+    pub(super) fn is_trying(&self) -> bool {
+        self.replay.as_ref().is_some_and(Replaying::is_trying)
     }
 
     fn check_trial(&mut self) {
@@ -287,16 +291,16 @@ impl Worker {
             "the oldest message on disk was not delivered ({})",
             describe(code)
         );
-        if let Some(topic) = trial.topic {
-            self.topic_is_troubled(topic, code);
+        if let Some(target) = trial.of {
+            self.are_troubled(vec![(target, code)]);
         }
-        self.probing.trial_failed();
+        self.probing.is_to_look_again();
     }
 
     /// Kafka has said something about a message from a file.
-    fn replay_was_answered(&mut self, sequence: u64) {
+    fn replay_was_answered(&mut self, id: u64) {
         self.last_answer = Some(Instant::now());
-        self.topic_answered(sequence);
+        self.was_answered(Ticket::file(id));
         let trial = self.replay.as_mut().and_then(|replay| replay.trial.take());
         if trial.is_some() {
             self.recover();
@@ -314,9 +318,9 @@ impl Worker {
         let now = Instant::now();
         // Verdicts that were given before come first.
         replay.tell_verdicts();
-        let (circuits, replayer) = (&self.circuits, &replay.replayer);
+        let (troubles, replayer) = (&self.troubles, &replay.replayer);
         replay.halted.retain(|topic| {
-            let waits = circuits.way(*topic, now) == Way::File;
+            let waits = troubles.is_topic_shut(*topic, now);
             if !waits {
                 replayer.command(Command::Resume(*topic));
             }
@@ -334,7 +338,7 @@ impl Worker {
         };
         // A topic whose messages are in sealed files already has its trial from there.
         let is_held_back = self.replay.as_ref().is_some_and(|r| !r.halted.is_empty());
-        let patience = if is_held_back && self.circuits.is_any_open() {
+        let patience = if is_held_back && self.troubles.is_any_open() {
             SEAL_AFTER_IN_TROUBLE
         } else {
             SEAL_AFTER

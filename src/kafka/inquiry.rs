@@ -1,0 +1,141 @@
+//! Questions to the cluster, on connections of their own: those of the producers may be busy for long
+//! with what the question is about.
+
+use std::collections::HashSet;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Client, Context, Described, Redirect, Tuning, config, describe_topics, redirect};
+use crate::message::TopicId;
+use crate::options::{Address, KafkaConfig};
+
+/// So many brokers are asked one by one.
+const MOST_BROKERS: usize = 16;
+
+/// What a question needs, on a thread that may block.
+#[derive(Clone)]
+pub struct Inquirer {
+    pub config: KafkaConfig,
+    pub redirect: Option<Arc<dyn Redirect>>,
+    pub brokers: Vec<(i32, Address)>,
+}
+
+/// What was found out about the cluster.
+pub struct Findings {
+    pub at: Instant,
+    pub described: Described,
+    /// Brokers that did not answer.
+    pub silent: HashSet<i32>,
+}
+
+impl From<Described> for Findings {
+    /// Nobody was found to be silent.
+    fn from(described: Described) -> Self {
+        Findings {
+            at: Instant::now(),
+            described,
+            silent: HashSet::new(),
+        }
+    }
+}
+
+impl Inquirer {
+    fn client(&self, broker: Option<&Address>) -> Result<Client, String> {
+        let context = Context {
+            redirect: self.redirect.clone(),
+        };
+        let mut config = self.config.clone();
+        if let Some(address) = broker {
+            // The last one counts.
+            let broker = address.to_string();
+            config.properties.push(("bootstrap.servers".into(), broker));
+        }
+        config::client(&config, Tuning::Inquiry, context).map_err(|error| error.to_string())
+    }
+
+    /// Whether anybody answers.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn is_there(&self, timeout: Duration) -> Result<(), String> {
+        let client = self.client(None)?;
+        if client.is_answered(timeout) {
+            Ok(())
+        } else {
+            Err("no broker has answered".into())
+        }
+    }
+
+    /// Asks the cluster for these topics, and each broker that is known whether it is there.
+    ///
+    /// # Errors
+    /// In words, if the cluster does not answer.
+    pub fn examine(
+        &self,
+        topics: Vec<(TopicId, Arc<str>)>,
+        timeout: Duration,
+    ) -> Result<Findings, String> {
+        let asked = self.brokers.get(..MOST_BROKERS).unwrap_or(&self.brokers);
+        thread::scope(|scope| {
+            let answers: Vec<_> = asked
+                .iter()
+                .map(|(id, address)| {
+                    let answers = move || match self.client(Some(address)) {
+                        Ok(client) => client.is_answered(timeout),
+                        Err(_) => false,
+                    };
+                    (*id, scope.spawn(answers))
+                })
+                .collect();
+            let described = if topics.is_empty() {
+                self.is_there(timeout).map(|()| Described::default())
+            } else {
+                let client = self.client(None)?;
+                describe_topics(&client, topics, timeout)
+            };
+            let silent = answers
+                .into_iter()
+                .filter_map(|(id, answer)| (!answer.join().unwrap_or(false)).then_some(id))
+                .collect::<HashSet<i32>>();
+            let any_answered = silent.len() < asked.len();
+            match described {
+                Ok(described) => Ok(described),
+                // The seeds are gone, and others are there.
+                Err(_) if any_answered => Ok(Described::default()),
+                Err(why) => Err(why),
+            }
+            .map(|described| Findings {
+                at: Instant::now(),
+                described,
+                silent,
+            })
+        })
+    }
+
+    /// Whether any broker accepts a connection: the cheapest question there is.
+    pub fn knock(&self, timeout: Duration) -> bool {
+        let mut addresses: Vec<Address> = self
+            .config
+            .seeds()
+            .iter()
+            .filter_map(|seed| Address::parse(seed))
+            .map(|(address, _)| address)
+            .collect();
+        addresses.extend(self.brokers.iter().map(|(_, address)| address.clone()));
+        let mut seen = HashSet::new();
+        addresses.retain(|address| seen.insert(address.clone()));
+        addresses.truncate(MOST_BROKERS);
+        let each = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(1);
+        addresses.iter().any(|address| {
+            let address = match &self.redirect {
+                Some(redirect) => redirect.redirect(address),
+                None => address.clone(),
+            };
+            redirect::resolve_host(&address.host, address.port)
+                .into_iter()
+                .any(|ip| TcpStream::connect_timeout(&ip, each).is_ok())
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! What librdkafka holds of the live messages, by the client that has it.
+
+use std::time::Instant;
+
+use super::in_flight::InFlight;
+use crate::message::{ById, TopicId};
+
+#[derive(Default)]
+pub(super) struct Flight {
+    /// With the main client.
+    pub(super) main: InFlight,
+    /// Sent alone, which have time-outs of their own.
+    pub(super) alone: InFlight,
+    next: u64,
+    /// How many of each topic the main client has.
+    topics: ById<u64>,
+}
+
+impl Flight {
+    /// The number that the next message will have.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.main.is_empty() && self.alone.is_empty()
+    }
+
+    /// The message of number [`Flight::next`] was handed to the main client.
+    pub(super) fn sent(&mut self, topic: TopicId, since: Instant) {
+        self.main.sent(self.next, since);
+        self.next += 1;
+        *self.topics.entry(topic).or_default() += 1;
+    }
+
+    /// The message of number [`Flight::next`] was sent alone.
+    pub(super) fn sent_alone(&mut self, since: Instant) {
+        self.alone.sent(self.next, since);
+        self.next += 1;
+    }
+
+    /// So many of the main client's have come back.
+    pub(super) fn came_back(&mut self, topic: TopicId, messages: u64) {
+        if let Some(count) = self.topics.get_mut(&topic) {
+            *count = count.saturating_sub(messages);
+        }
+    }
+
+    /// Some of the topics of which the main client has messages.
+    pub(super) fn topics(&self, at_most: usize) -> Vec<TopicId> {
+        self.topics
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(topic, _)| *topic)
+            .take(at_most)
+            .collect()
+    }
+
+    /// Forgets the topics of which there is nothing.
+    pub(super) fn retain(&mut self) {
+        self.topics.retain(|_, count| *count > 0);
+        self.topics.shrink_to_fit();
+    }
+
+    /// Nothing is waited for any more.
+    pub(super) fn forget(&mut self) {
+        *self = Flight {
+            next: self.next,
+            ..Flight::default()
+        };
+    }
+}

@@ -1,0 +1,38 @@
+//! Topics that nobody has messages for any more are forgotten when there are many: a caller may make
+//! up their names.
+
+use super::Worker;
+use super::troubles::Target;
+use crate::message::TopicId;
+
+/// So many topics are remembered, here and by librdkafka, whether they are used or not.
+const MANY: usize = 2000;
+
+impl Worker {
+    /// Done while nothing is in memory, so that no message loses its topic.
+    pub(super) fn forget_topics(&mut self) {
+        let topics = &self.shared.topics;
+        if topics.count() <= MANY || !self.held_back.is_empty() || self.taking.is_some() {
+            return;
+        }
+        let troubles = &self.troubles;
+        // A trouble is forgotten with its topic only when there are too many of those, too.
+        let keeps_ill = troubles.ill_topics() <= MANY;
+        let forgotten = self.shared.inbox.while_empty(|| {
+            topics.forget_queued(|id| keeps_ill && troubles.is_topic_ill(id));
+        });
+        if !forgotten {
+            return;
+        }
+        let is_known = |id: TopicId| topics.is_known(id);
+        self.flight.retain();
+        self.troubles.retain(is_known);
+        self.too_large.retain(|id, _| is_known(*id));
+        self.heard
+            .retain(|target: &Target, _| is_known(target.topic));
+        if let Some(partitioning) = &mut self.partitioning {
+            partitioning.retain(is_known);
+        }
+        self.producers.close_those_with_many_topics(MANY);
+    }
+}

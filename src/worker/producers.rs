@@ -1,0 +1,228 @@
+//! All Kafka clients of a publisher, and nobody else's: when they are made, replaced and closed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, error, info};
+
+use crate::inbox::Inbox;
+use crate::kafka::{Client, Inquirer, Producer, Redirect, Tuning};
+use crate::options::{Address, KafkaConfig};
+
+/// By how much batches become smaller at a time.
+const STEP: u64 = 4;
+/// A client beside the main one that had nothing to do for so long is closed.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// A client that is made when it is needed.
+#[derive(Default)]
+struct Spare {
+    producer: Option<Producer>,
+    last_used: Option<Instant>,
+}
+
+pub(super) struct Producers {
+    config: KafkaConfig,
+    redirect: Option<Arc<dyn Redirect>>,
+    inbox: Arc<Inbox>,
+    /// The cluster takes idempotent producers, as far as it is known.
+    idempotent: bool,
+    main: Spare,
+    alone: Spare,
+    replay: Spare,
+    /// The user's own.
+    seeds: Vec<String>,
+    /// Brokers that the cluster has named, where the user's may be gone.
+    brokers: Vec<(i32, Address)>,
+}
+
+impl Producers {
+    pub(super) fn new(
+        config: KafkaConfig,
+        main: Producer,
+        redirect: Option<Arc<dyn Redirect>>,
+        inbox: Arc<Inbox>,
+    ) -> Self {
+        Producers {
+            seeds: config.seeds(),
+            config,
+            redirect,
+            inbox,
+            idempotent: true,
+            main: Spare {
+                producer: Some(main),
+                last_used: None,
+            },
+            alone: Spare::default(),
+            replay: Spare::default(),
+            brokers: Vec::new(),
+        }
+    }
+
+    pub(super) fn config(&self) -> &KafkaConfig {
+        &self.config
+    }
+
+    pub(super) fn inquirer(&self) -> Inquirer {
+        Inquirer {
+            config: self.config.clone(),
+            redirect: self.redirect.clone(),
+            brokers: self.brokers.clone(),
+        }
+    }
+
+    /// The cluster has named its brokers: clients that are made from now on know them.
+    pub(super) fn learn(&mut self, brokers: Vec<(i32, Address)>) {
+        if brokers.is_empty() || brokers == self.brokers {
+            return;
+        }
+        self.brokers = brokers;
+        let mut list = self.seeds.clone();
+        for (_, address) in &self.brokers {
+            let address = address.to_string();
+            if !list.contains(&address) {
+                list.push(address);
+            }
+        }
+        // The last one counts.
+        let names = ["metadata.broker.list", "bootstrap.servers"];
+        self.config
+            .properties
+            .retain(|(name, _)| !names.contains(&name.as_str()));
+        let list = list.join(",");
+        self.config.properties.push((names[1].to_owned(), list));
+    }
+
+    pub(super) fn knows_brokers(&self) -> bool {
+        !self.brokers.is_empty()
+    }
+
+    /// Sends live messages, in batches.
+    pub(super) fn main(&mut self) -> Option<&mut Producer> {
+        self.get(Use::Main)
+    }
+
+    /// Sends one message at a time.
+    pub(super) fn alone(&mut self) -> Option<&mut Producer> {
+        self.get(Use::Alone)
+    }
+
+    /// Sends messages from files, in batches.
+    pub(super) fn replay(&mut self) -> Option<&mut Producer> {
+        self.get(Use::Replay)
+    }
+
+    pub(super) fn open_main(&self) -> Option<&Producer> {
+        self.main.producer.as_ref()
+    }
+
+    pub(super) fn open_alone(&self) -> Option<&Producer> {
+        self.alone.producer.as_ref()
+    }
+
+    pub(super) fn open_replay(&self) -> Option<&Producer> {
+        self.replay.producer.as_ref()
+    }
+
+    pub(super) fn open(&self) -> impl Iterator<Item = &Producer> {
+        [&self.main, &self.alone, &self.replay]
+            .into_iter()
+            .filter_map(|spare| spare.producer.as_ref())
+    }
+
+    /// The main client's handle, for a question that may block.
+    pub(super) fn main_client(&mut self) -> Option<Arc<Client>> {
+        self.main().map(|producer| producer.client())
+    }
+
+    fn get(&mut self, what: Use) -> Option<&mut Producer> {
+        let idempotent = self.idempotent;
+        let (tuning, spare) = match what {
+            Use::Main => (Tuning::Live { idempotent }, &mut self.main),
+            Use::Alone => (Tuning::Alone, &mut self.alone),
+            Use::Replay => (Tuning::Replay { idempotent }, &mut self.replay),
+        };
+        if !matches!(what, Use::Main) {
+            spare.last_used = Some(Instant::now());
+        }
+        if spare.producer.is_none() {
+            let (redirect, inbox) = (self.redirect.clone(), Arc::clone(&self.inbox));
+            match Producer::new(&self.config, tuning, redirect, inbox) {
+                Ok(producer) => spare.producer = Some(producer),
+                Err(error) => error!(%error, "no Kafka client could be made"),
+            }
+        }
+        spare.producer.as_mut()
+    }
+
+    /// The next main client is a new one. This one has nothing on its way, or is of no use.
+    pub(super) fn close_main(&mut self) {
+        close(&mut self.main);
+    }
+
+    pub(super) fn close_replay(&mut self) {
+        close(&mut self.replay);
+    }
+
+    pub(super) fn close_alone(&mut self) {
+        close(&mut self.alone);
+    }
+
+    /// Closes what had nothing to do for long; `alone` and `replay` say which of those are idle.
+    pub(super) fn close_idle(&mut self, alone: bool, replay: bool) {
+        for (idle, spare) in [(alone, &mut self.alone), (replay, &mut self.replay)] {
+            if idle && spare.last_used.is_some_and(|last| last.elapsed() > IDLE) {
+                close(spare);
+            }
+        }
+    }
+
+    /// Librdkafka never forgets a topic. Nothing is on its way to any of these clients.
+    pub(super) fn close_those_with_many_topics(&mut self, many: usize) {
+        for spare in [&mut self.main, &mut self.alone, &mut self.replay] {
+            let topics = spare.producer.as_ref().map_or(0, Producer::topic_count);
+            if topics > many {
+                close(spare);
+            }
+        }
+    }
+
+    /// The cluster does not take idempotent producers. Returns whether that is news; then the main
+    /// client has to be replaced.
+    pub(super) fn give_up_idempotence(&mut self) -> bool {
+        std::mem::take(&mut self.idempotent) && self.config.idempotent
+    }
+
+    pub(super) fn can_be_smaller(&self) -> bool {
+        self.config.batch_size > self.config.least_batch_size
+    }
+
+    /// Smaller batches for clients that are made from now on: their size is for life.
+    pub(super) fn make_batches_smaller(&mut self) {
+        let config = &mut self.config;
+        config.batch_size = (config.batch_size / STEP).max(config.least_batch_size);
+        // The last one counts; a user's own is not touched, since it is the least at the same time.
+        let size = config.batch_size.to_string();
+        config.properties.push(("batch.size".into(), size));
+        info!(
+            bytes = config.batch_size,
+            "batches are smaller from now on, because one was too large for its topic"
+        );
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Use {
+    Main,
+    Alone,
+    Replay,
+}
+
+/// Destroying a client waits for its threads: not the worker's work.
+fn close(spare: &mut Spare) {
+    spare.last_used = None;
+    if let Some(producer) = spare.producer.take() {
+        debug!("a Kafka client is closed");
+        tokio::task::spawn_blocking(move || drop(producer));
+    }
+}

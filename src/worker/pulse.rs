@@ -1,0 +1,127 @@
+//! Slow is told from dead by acknowledgements: how long they took lately says how long a message may
+//! be waited for.
+
+use std::time::{Duration, Instant};
+
+/// A message is waited for so many times as long as acknowledgements took lately.
+const TIMES: u32 = 5;
+/// The most that is waited, in retry windows, where each partition has to wait for its turn.
+const TURNS: u32 = 4;
+
+/// What was acknowledged within one retry window.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    messages: u64,
+    total: Duration,
+    /// The shortest: the way there and back.
+    least: Option<Duration>,
+}
+
+#[derive(Default)]
+pub(super) struct Pulse {
+    current: Span,
+    previous: Span,
+    began: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Pulse {
+    /// So many messages were acknowledged, after this time.
+    pub(super) fn took(&mut self, time: Duration, messages: u64) {
+        let span = &mut self.current;
+        span.messages += messages;
+        span.total += time.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX));
+        span.least = Some(span.least.map_or(time, |least| least.min(time)));
+    }
+
+    /// The same messages were acknowledged now.
+    pub(super) fn beat(&mut self, now: Instant, window: Duration) {
+        self.last = Some(now);
+        let began = *self.began.get_or_insert(now);
+        if now.duration_since(began) >= window {
+            self.previous = std::mem::take(&mut self.current);
+            self.began = Some(now);
+        }
+    }
+
+    /// The shortest time that an acknowledgement took lately: about the way there and back.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.current.least.or(self.previous.least)
+    }
+
+    /// How long a message is waited for: the retry window, or longer while acknowledgements flow and take
+    /// long. A few windows where it is the way that is long, and each partition waits for its turn;
+    /// less where the cluster does not keep pace, since waiting does not help there.
+    pub(super) fn patience(&self, now: Instant, window: Duration) -> Duration {
+        let flows = self
+            .last
+            .is_some_and(|last| now.duration_since(last) < window / 2);
+        let spans = [self.current, self.previous];
+        let messages = spans.iter().map(|span| span.messages).sum::<u64>();
+        if !flows || messages == 0 {
+            return window;
+        }
+        let total = spans.iter().map(|span| span.total).sum::<Duration>();
+        let mean = total.div_f64(messages as f64);
+        let most = if spans
+            .iter()
+            .filter_map(|span| span.least)
+            .min()
+            .is_some_and(|least| least <= window / 8)
+        {
+            window * TURNS
+        } else {
+            window * 3 / 2
+        };
+        (mean * TIMES).clamp(window, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(2);
+
+    fn after(latencies: &[u64]) -> (Pulse, Instant) {
+        let (mut pulse, now) = (Pulse::default(), Instant::now());
+        for ms in latencies {
+            pulse.took(Duration::from_millis(*ms), 1);
+        }
+        pulse.beat(now, WINDOW);
+        (pulse, now)
+    }
+
+    #[test]
+    fn fast_or_silent_means_the_retry_window() {
+        assert_eq!(Pulse::default().patience(Instant::now(), WINDOW), WINDOW);
+        let (fast, now) = after(&[5, 10, 20]);
+        assert_eq!(fast.patience(now, WINDOW), WINDOW);
+        let (slow, now) = after(&[200, 4000]);
+        assert_eq!(slow.patience(now + WINDOW / 2, WINDOW), WINDOW);
+    }
+
+    #[test]
+    fn slow_and_flowing_means_longer() {
+        let (turns, now) = after(&[200, 2000, 4000]);
+        assert_eq!(turns.patience(now, WINDOW), WINDOW * TURNS);
+        // Nothing comes back soon: more comes than is taken.
+        let (behind, now) = after(&[1500, 2000, 4000]);
+        assert_eq!(behind.patience(now, WINDOW), WINDOW * 3 / 2);
+        // One message in a hundred was late.
+        let mut latencies = [10; 100];
+        latencies[0] = 1900;
+        let (well, now) = after(&latencies);
+        assert_eq!(well.patience(now, WINDOW), WINDOW);
+    }
+
+    #[test]
+    fn what_was_long_ago_does_not_count() {
+        let (mut pulse, now) = after(&[4000]);
+        for windows in [1, 2] {
+            pulse.beat(now + WINDOW * windows, WINDOW);
+            pulse.took(Duration::from_millis(5), 1000);
+        }
+        assert_eq!(pulse.patience(now + WINDOW * 2, WINDOW), WINDOW);
+    }
+}
