@@ -55,22 +55,23 @@ impl Backlog {
     }
 
     /// Whether somebody has left something. Nothing of it is touched.
-    pub fn has_heritage(&mut self) -> bool {
-        let Ok(directory) = self.instance.open_directory() else {
-            return false;
+    ///
+    /// # Errors
+    /// That can't be told now.
+    pub fn has_heritage(&mut self) -> io::Result<bool> {
+        let directory = match self.instance.open_directory() {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
         };
-        let own = self.instance.uuid;
-        let legacy = match self.heritage.list(&directory, own) {
-            Ok(legacy) => legacy,
-            Err(_) => return false,
-        };
+        let legacy = self.heritage.list(&directory, self.instance.uuid)?;
         while let Some((claim, group)) = self.heritage.next(&directory) {
             if !group.files.is_empty() {
                 self.heritage.put_back(claim.instance, group);
-                return true;
+                return Ok(true);
             }
         }
-        !legacy.is_empty()
+        Ok(!legacy.is_empty())
     }
 
     /// How many files and bytes may still be taken over.

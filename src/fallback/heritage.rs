@@ -18,7 +18,7 @@ pub const QUIET: Duration = Duration::from_secs(600);
 /// what that costs is bounded, however many live on the directory.
 const MOST_LOOKS: usize = 1000;
 /// What could not be taken over is not tried again before this.
-const REFUSED: Duration = Duration::from_secs(60);
+const REFUSED: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub struct Heritage {
@@ -73,9 +73,9 @@ impl Heritage {
         self.groups.is_empty()
     }
 
-    /// Whether somebody's death may show just by time.
+    /// Whether somebody's death may show just by time, or somebody could not be looked at.
     pub fn is_undecided(&self) -> bool {
-        self.rivals.has_silent()
+        self.rivals.has_silent() || !self.refused.is_empty()
     }
 
     /// The next instance that is dead, and what it has left.

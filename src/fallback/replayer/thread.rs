@@ -55,6 +55,8 @@ pub struct Replay {
     pub(super) next_id: u64,
     next_serial: u64,
     has_told: bool,
+    /// The directory could not be looked through at the start.
+    is_unsure: bool,
     last_scan: Option<Instant>,
     /// `maxMessagesPerSecond`: not before this.
     pub(super) paced_until: Instant,
@@ -113,6 +115,7 @@ impl Replay {
             next_id: 0,
             next_serial: 0,
             has_told: false,
+            is_unsure: false,
             last_scan: None,
             paced_until: now,
             rejected_limit: RejectedLimit::new(parts.config.rejected),
@@ -124,7 +127,12 @@ impl Replay {
     /// At the start: what have earlier processes left? Nothing is taken before Kafka is there: others
     /// may reach it sooner.
     pub fn look_around(&mut self, offers: &Offers) {
-        self.has_told = self.backlog.has_heritage();
+        let found = self.backlog.has_heritage();
+        self.is_unsure = found.is_err();
+        self.has_told = found.unwrap_or_else(|error| {
+            warn!(directory = %self.instance.path().display(), %error, "the fallback directory cannot be looked through");
+            false
+        });
         self.gauge();
         if self.has_told {
             offers(Offer::Found);
@@ -180,8 +188,9 @@ impl Replay {
             .last_scan
             .is_none_or(|last| last.elapsed() >= SCAN_INTERVAL);
         if self.permission == Permission::Hold {
-            // Somebody was not known to be dead at the start.
-            if is_due && !self.has_told && self.backlog.heritage.is_undecided() {
+            // Somebody was not known to be dead at the start, or could not be looked at.
+            let is_open = self.is_unsure || self.backlog.heritage.is_undecided();
+            if is_due && !self.has_told && is_open {
                 self.last_scan = Some(Instant::now());
                 self.look_around(offers);
             }
