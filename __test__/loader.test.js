@@ -16,6 +16,7 @@ beforeEach(() => {
   for (const name of ['load.js', 'index.js']) {
     fs.copyFileSync(path.join(root, name), path.join(folder, name))
   }
+  fs.cpSync(path.join(root, 'lib'), path.join(folder, 'lib'), { recursive: true })
 })
 afterEach(() => fs.rmSync(folder, { recursive: true, force: true }))
 

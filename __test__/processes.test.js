@@ -66,9 +66,20 @@ function queue(publisher, name, count) {
   for (let i = 0; i < count; i++) publisher.queue(keyOf(name, i), messageOf(name, i))
 }
 
-/** Ids of all complete lines in the directory's files. */
-function idsInFiles(files = fallbackFiles(directory)) {
-  return files.flatMap((file) => readLines(fs.readFileSync(file)).lines.map(({ id }) => id))
+const idsIn = (files) =>
+  files.flatMap((file) => readLines(fs.readFileSync(file)).lines.map(({ id }) => id))
+
+/** Ids of all complete lines in the directory's files, which the living may rename or remove meanwhile. */
+function idsInFiles() {
+  for (;;) {
+    const files = fallbackFiles(directory)
+    try {
+      const ids = idsIn(files)
+      if (fallbackFiles(directory).join() === files.join()) return ids
+    } catch (error) {
+      if (error.code !== 'ENOENT') throw error
+    }
+  }
 }
 
 async function placesInTopic() {

@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { copyFile, cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -66,7 +66,9 @@ async function stage(name, content, from, files) {
   const folder = path.join(PACKAGES, name)
   await mkdir(folder, { recursive: true })
   await writeFile(path.join(folder, 'package.json'), `${JSON.stringify(content, null, 2)}\n`)
-  for (const file of files) await copyFile(path.join(root, from, file), path.join(folder, file))
+  for (const file of files) {
+    await cp(path.join(root, from, file), path.join(folder, file), { recursive: true })
+  }
   await copyFile(path.join(root, 'LICENSE'), path.join(folder, 'LICENSE'))
   return folder
 }

@@ -75,6 +75,7 @@ impl Default for Statistics {
             errors: Errors::default(),
             file_errors: Errors::default(),
             last_reset: SystemTime::now(),
+            is_writer_given_up: false,
         };
         Statistics {
             inner: Mutex::new(Inner {
@@ -116,6 +117,9 @@ impl Statistics {
         }
         let mut inner = self.lock();
         let counts = &mut inner.counts;
+        if from == Place::Writer && counts.is_writer_given_up {
+            return;
+        }
         match from {
             Place::Disk => {
                 counts.disk.subtract(messages_of(amount));
@@ -131,6 +135,16 @@ impl Statistics {
             }
         }
         self.arrive(counts, to, amount);
+    }
+
+    /// What the writer has is given up; what it still says of it comes too late.
+    pub fn give_up_writer(&self) -> Amount {
+        let mut inner = self.lock();
+        let left = std::mem::take(&mut inner.counts.writer);
+        inner.counts.is_writer_given_up = true;
+        let lost = Place::Discarded(Reason::FallbackFailed);
+        self.arrive(&mut inner.counts, lost, left);
+        left
     }
 
     /// Kafka has acknowledged messages that were on disk.

@@ -148,6 +148,8 @@ pub struct Counts {
     pub errors: Errors,
     pub file_errors: Errors,
     pub last_reset: SystemTime,
+    /// What its disk has not taken by the end is counted as discarded.
+    pub is_writer_given_up: bool,
 }
 
 impl Counts {

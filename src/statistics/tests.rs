@@ -91,3 +91,23 @@ fn reset_keeps_gauges_and_carries_them_over() {
     assert_eq!((counts.worker.messages, counts.disk.messages), (2, 1));
     assert!(counts.errors.last.is_none());
 }
+
+#[test]
+fn what_the_writer_is_given_up_with_is_counted_once() {
+    let statistics = Statistics::default();
+    let amount = Amount {
+        messages: 3,
+        bytes: 30,
+    };
+    statistics.leave_inbox(amount);
+    statistics.transfer(Place::Worker, Place::Writer, amount);
+    assert_eq!(statistics.give_up_writer(), amount);
+    // The disk comes back.
+    statistics.transfer(Place::Writer, Place::Disk, amount);
+    let counts = statistics.counts();
+    assert_eq!(counts.discarded_for(Reason::FallbackFailed), 3);
+    assert_eq!(
+        (counts.writer, counts.disk.messages),
+        (Amount::default(), 0)
+    );
+}

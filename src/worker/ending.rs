@@ -20,6 +20,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How much longer the end waits for the replayer, should its disk hang.
 const REPLAY_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the end waits for a disk that takes nothing any more.
+const DISK_PATIENCE: Duration = Duration::from_secs(30);
+
 /// An end that has begun. The inbox is closed already.
 pub(super) struct Ending {
     settles: Vec<Settle>,
@@ -30,8 +33,8 @@ pub(super) struct Ending {
     purged: bool,
     /// What librdkafka did not hand back was counted as lost: its reports come too late.
     lost: bool,
-    /// The writer was told to close.
-    closing: bool,
+    /// The writer was told to close; what it has not written yet, and since when it is so much.
+    closing: Option<(u64, Instant)>,
 }
 
 impl Worker {
@@ -44,7 +47,7 @@ impl Worker {
             flushing: false,
             purged: false,
             lost: false,
-            closing: false,
+            closing: None,
         });
         // The more impatient one counts.
         ending.deadline = ending.deadline.min(deadline);
@@ -122,16 +125,26 @@ impl Worker {
         let Some(ending) = &mut self.ending else {
             return;
         };
-        if !ending.closing {
-            ending.closing = true;
+        let now = Instant::now();
+        let left = self.shared.statistics.counts().writer.messages;
+        let (least, since) = ending.closing.get_or_insert_with(|| {
             self.writer.close();
+            (left, now)
+        });
+        if left < *least {
+            (*least, *since) = (left, now);
         }
-        let overdue = ending.deadline + REPLAY_PATIENCE <= Instant::now();
-        if !self.writer.has_ended() || !self.close_replay() && !overdue {
+        let hangs = now.duration_since(*since) >= DISK_PATIENCE;
+        let overdue = ending.deadline + REPLAY_PATIENCE <= now;
+        let is_written = self.writer.has_ended();
+        if !is_written && !hangs || !self.close_replay() && !overdue {
             return;
         }
-        self.writer.join();
-        self.instance.release();
+        if is_written {
+            self.writer.join();
+            self.instance.release();
+        }
+        self.discard_unwritten();
         let counts = self.shared.statistics.counts();
         if counts.disk.messages > 0 {
             warn!(target: STATE,
@@ -149,6 +162,17 @@ impl Worker {
             .chain(self.init_waiters.drain(..))
         {
             settle(Ok(()));
+        }
+    }
+
+    /// What the writer still has: its disk hangs, or it has failed.
+    fn discard_unwritten(&mut self) {
+        let left = self.shared.statistics.give_up_writer();
+        if !left.is_zero() {
+            error!(
+                messages = left.messages,
+                "messages discarded: the fallback file takes nothing any more"
+            );
         }
     }
 
