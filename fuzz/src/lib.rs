@@ -9,6 +9,9 @@ mod progress_file;
 #[allow(dead_code, reason = "the addon's; only a part is used here")]
 #[path = "../../src/fallback/record.rs"]
 mod record_line;
+#[allow(dead_code, reason = "the addon's; only a part is used here")]
+#[path = "../../src/topics.rs"]
+mod topics;
 
 use message::{ANY_PARTITION, KeyEncoding, Record, TopicId};
 use progress_file::Progress;
