@@ -19,7 +19,8 @@ class KafkaPublisher {
   constructor(options) {
     const parts = split(options)
     const handle = addon.start(parts.options, parts.callbacks)
-    const hide = (name, value) => Object.defineProperty(this, name, { value })
+    const hide = (name, value) =>
+      Object.defineProperty(this, name, Object.assign(Object.create(null), { value }))
     hide(QUEUE, addon.queueFunction(handle))
     // The addon holds the callbacks weakly unless there are messages in memory: this keeps them.
     hide(PUBLISHER, { handle, callbacks: parts.callbacks })
@@ -53,15 +54,15 @@ class KafkaPublisher {
   }
 
   init() {
-    return addon.init(handleOf(this, 'init'))
+    return addon.init(handleOf(this, 'init'), this)
   }
 
   end() {
-    return addon.end(handleOf(this, 'end'))
+    return addon.end(handleOf(this, 'end'), this)
   }
 
   drained() {
-    return addon.drained(handleOf(this, 'drained'))
+    return addon.drained(handleOf(this, 'drained'), this)
   }
 
   queued() {
@@ -91,14 +92,15 @@ function queueOdd(queueText, key, message, topic, text, error) {
 function encodeKey(key) {
   const takes =
     typeof key === 'object' ? key !== null : typeof key === 'string' || typeof key === 'number'
-  return takes ? toJSON(key) : { problem: 'it is ' + kindOf(key) }
+  return takes ? toJSON(key) : { text: '', problem: 'it is ' + kindOf(key) }
 }
 
 function encodeValue(message, text, error) {
-  if (typeof text === 'string') return { text }
+  if (typeof text === 'string') return { text, problem: null }
   if (error) return retryJSON(message, error.thrown)
-  if (typeof message === 'object' && message !== null) return { problem: 'it has no JSON text' }
-  return { problem: 'it is ' + kindOf(message) }
+  if (typeof message === 'object' && message !== null)
+    return { text: '', problem: 'it has no JSON text' }
+  return { text: '', problem: 'it is ' + kindOf(message) }
 }
 
 function handleOf(publisher, method) {

@@ -2,10 +2,15 @@
 
 const testing = require('./load').testing
 
+// Without a prototype: what a program adds to Object.prototype is no part of a descriptor.
+function hide(object, value) {
+  return Object.defineProperty(object, '_cluster', Object.assign(Object.create(null), { value }))
+}
+
 class MockCluster {
   constructor(options) {
     // Hidden: not part of what a test prints or compares.
-    Object.defineProperty(this, '_cluster', { value: testing.start(options) })
+    hide(this, testing.start(options))
   }
 
   get connectionString() {
@@ -59,7 +64,7 @@ class MockCluster {
 
 // Or else a cluster that nobody mentions any more could be collected, and end, while it is read.
 function keeping(promise, cluster) {
-  return Object.defineProperty(promise, '_cluster', { value: cluster })
+  return hide(promise, cluster)
 }
 
 exports.MockCluster = MockCluster

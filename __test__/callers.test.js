@@ -6,7 +6,7 @@ const path = require('node:path')
 const { promisify } = require('node:util')
 const { KafkaPublisher } = require('..')
 const { MockCluster } = require('../testing')
-const { makePublisher, makeDirectory, endPublishers } = require('./support/publisher')
+const { makePublisher, makeDirectory, endPublishers, readFallback } = require('./support/publisher')
 
 const run = promisify(execFile)
 const ROOT = JSON.stringify(path.resolve(__dirname, '..'))
@@ -188,6 +188,71 @@ test('what a program adds to Object.prototype is no option', async () => {
   expect(printed).toBe(1)
 })
 
+test('nor is it a function or a result of ours', async () => {
+  const { printed } = await inProcess(`
+    for (const name of ['partition', 'redirect', 'problem', 'text', 'deliver']) Object.prototype[name] = () => 1
+    Object.prototype.logger = { error() { console.log('told') }, warn() {}, info() {} }
+    Object.prototype.get = 1
+    const cluster = new MockCluster({ brokers: 1 })
+    const kp = new KafkaPublisher({ ...options, connectionString: cluster.connectionString })
+    kp.queue(7, { n: 1 })
+    kp.queue('k', { n: 1 })
+    kp.queue(null, {})
+    await kp.end()
+    print([kp.getStatistics().sentCnt, kp.getStatistics().discardedCnt.total])
+    process.exit(0)
+  `)
+  expect(printed).toEqual([2, 1])
+})
+
+test('functions that reject, instead of throwing, do no harm', async () => {
+  const { printed } = await inProcess(`
+    const cluster = new MockCluster({ brokers: 1 })
+    const fail = async () => { throw new Error('rejected on purpose') }
+    const odd = () => Object.assign(Promise.resolve(0), { catch: fail })
+    const made = [{ logger: { logFunction: fail } }, { brokerRedirection: fail }, { partitioner: { partition: odd } }]
+    const publishers = made.map((one) => new KafkaPublisher({ ...options, ...one, connectionString: cluster.connectionString }))
+    for (const kp of publishers) { kp.queue(null, {}); kp.queue('k', {}) }
+    await Promise.all(publishers.map((kp) => kp.end()))
+    print(publishers.map((kp) => kp.getStatistics().sentCnt))
+    cluster.close()
+  `)
+  expect(printed).toEqual([1, 1, 1])
+})
+
+test('a promise keeps its publisher', async () => {
+  const { printed } = await inProcess(
+    `
+    let settled = 'pending'
+    const make = () => { new KafkaPublisher({ ...options, logger: { logLevel: 0 } }).init().then(() => { settled = 'resolved' }) }
+    make()
+    for (let i = 0; i < 50; i++) { await new Promise((resolve) => setTimeout(resolve, 10)); gc() }
+    print(settled)
+    process.exit(0)
+  `,
+    ['--expose-gc']
+  )
+  expect(printed).toBe('pending')
+})
+
+test('messages of thousands of topics at once are all on disk when the process ends', async () => {
+  const { printed } = await inProcess(`
+    const kp = new KafkaPublisher({ ...options, retries: { attempts: 7 }, logger: { logLevel: 0 } })
+    for (let i = 0; i < 10_000; i++) kp.queue('k', { i }, 'topic-' + i)
+    process.on('exit', () => print(directory))
+    process.exit(0)
+  `)
+  expect(readFallback(printed)).toHaveLength(10_000)
+})
+
+test('the same mistake over and over is one line on stderr', async () => {
+  const { stderr } = await inProcess(`
+    const { queue } = new KafkaPublisher(options)
+    for (let i = 0; i < 10_000; i++) queue('k', {})
+  `)
+  expect(stderr.split('\n').filter((line) => line.includes('was not called on'))).toHaveLength(1)
+})
+
 test('getters of a logger and of a partitioner are not read', () => {
   const read = []
   const spied = (methods) =>
@@ -196,6 +261,7 @@ test('getters of a logger and of a partitioner are not read', () => {
     logger: spied({ error() {}, warn() {}, info() {} }),
     partitioner: spied({ partition: () => 0 }),
   })
+  make({ logger: { logLevel: 0, logFunction() {}, app: spied({}) } })
   expect(read).toEqual([])
 })
 
@@ -221,6 +287,8 @@ test('each option is read once', () => {
 
 test('an option that is absurdly large is refused at once', () => {
   expect(() => make({ ssl: { ca: new Array(4_000_000_000) } })).toThrow(/ssl\.ca/)
+  const row = new Array(10_000).fill(1)
+  make({ unknown: { x: new Array(10_000).fill(row) } })
 })
 
 test('retries.delay.min beyond what librdkafka takes is shortened, not a crash', async () => {

@@ -6,17 +6,31 @@ const { describe } = require('./text')
 // Looked at once: what a program does to the built-ins later changes nothing here.
 const isInteger = Number.isInteger
 
+/** Settles as `result` does, whatever its own methods do. */
+function settled(result) {
+  return new Promise(function (resolve) {
+    resolve(result)
+  })
+}
+
+/** What an async function rejects with must not end the process. */
+function quiet(result) {
+  if (typeof result === 'object' && result !== null) settled(result).then(nothing, nothing)
+}
+
+function nothing() {}
+
 /** Hands a line to the user's logger. Returns what the logger threw, as text. */
 function deliver(logger, level, clientId, text) {
   try {
-    if (typeof logger.logFunction === 'function') {
-      logger.logFunction(level, clientId, text)
-      return undefined
-    }
     const name = level.toLowerCase()
-    if (typeof logger[name] === 'function') logger[name](text)
-    else if (name === 'trace' && typeof logger.debug === 'function') logger.debug(text)
-    else if (name === 'error' || name === 'warn') logger.error(text)
+    let result
+    if (typeof logger.logFunction === 'function') {
+      result = logger.logFunction(level, clientId, text)
+    } else if (typeof logger[name] === 'function') result = logger[name](text)
+    else if (name === 'trace' && typeof logger.debug === 'function') result = logger.debug(text)
+    else if (name === 'error' || name === 'warn') result = logger.error(text)
+    quiet(result)
     return undefined
   } catch (error) {
     return describe(error)
@@ -43,7 +57,7 @@ function partitionWith(partitioner) {
         if (typeof result !== 'object' || result === null) return result
         if (typeof result.then !== 'function') return result
         pending = true
-        return Promise.resolve(result).catch(failed)
+        return settled(result).then(undefined, failed)
       } catch (error) {
         return failed(error)
       }
@@ -67,7 +81,9 @@ function partitionWith(partitioner) {
       return failed('it returned ' + shown + ' for ' + limits[i] + ' partitions')
     }
     const done = (values) => reply(id, values.map(check), failure)
-    if (pending) Promise.all(results).then(done)
+    // A promise above never rejects; another object that turns out to be thenable might.
+    const doneFor = (error) => done(results.map(() => failed(error)))
+    if (pending) Promise.all(results).then(done).then(undefined, doneFor)
     else done(results)
   }
 }
@@ -77,6 +93,7 @@ function redirectWith(redirection) {
   return (host, port) => {
     try {
       const to = redirection(host, port)
+      quiet(to)
       return JSON.stringify({ host: String(to.host), port: Number(to.port) })
     } catch (error) {
       return JSON.stringify({ failure: describe(error) })
@@ -92,6 +109,13 @@ function ownOptions(options) {
   return own
 }
 
+/** The settings beside a `logFunction`, whose own properties may be anything. */
+function settingsOf(logger) {
+  const settings = Object.create(null)
+  if (Object.keys(logger).indexOf('logLevel') !== -1) settings.logLevel = logger.logLevel
+  return settings
+}
+
 /**
  * Splits the user's options into plain data and functions.
  *
@@ -100,7 +124,8 @@ function ownOptions(options) {
  */
 function split(given) {
   const options = ownOptions(given)
-  const callbacks = { deliver }
+  // What a program adds to Object.prototype is no function of ours.
+  const callbacks = Object.assign(Object.create(null), { deliver })
   if (typeof options !== 'object' || options === null) return { options, callbacks }
 
   const logger = options.logger
@@ -108,7 +133,8 @@ function split(given) {
     const hasFunction = typeof logger.logFunction === 'function'
     if (hasFunction || typeof logger.error === 'function') callbacks.logger = logger
     // A logger's own properties are none of ours; settings for one are checked.
-    options.logger = callbacks.logger && !hasFunction ? undefined : ownOptions(logger)
+    if (!callbacks.logger) options.logger = ownOptions(logger)
+    else options.logger = hasFunction ? settingsOf(logger) : undefined
   } else if (typeof logger === 'function' && typeof logger.error === 'function') {
     callbacks.logger = logger
     options.logger = undefined

@@ -61,7 +61,9 @@ function toJSON(value) {
   let problem
   try {
     const text = stringify(value)
-    return typeof text === 'string' ? { text } : { problem: 'it has no JSON text' }
+    return typeof text === 'string'
+      ? { text, problem: null }
+      : { text: '', problem: 'it has no JSON text' }
   } catch (error) {
     problem = error
   }
@@ -70,12 +72,14 @@ function toJSON(value) {
 
 /** The same, after JSON.stringify has thrown `error`. */
 function retryJSON(value, error) {
-  if (!isCircular(error)) return { problem: describe(error) }
+  if (!isCircular(error)) return { text: '', problem: describe(error) }
   try {
     const text = stringifySafely(value)
-    return typeof text === 'string' ? { text } : { problem: 'it has no JSON text' }
+    return typeof text === 'string'
+      ? { text, problem: null }
+      : { text: '', problem: 'it has no JSON text' }
   } catch (again) {
-    return { problem: describe(again) }
+    return { text: '', problem: describe(again) }
   }
 }
 

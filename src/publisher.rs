@@ -10,7 +10,7 @@ use napi_derive::napi;
 
 use crate::edge::bridge::{Bridge, JsHost, JsPartition, JsSink, RedirectFunction, Shore};
 use crate::edge::callback;
-use crate::edge::callbacks::Callbacks;
+use crate::edge::callbacks::{Callbacks, Kept};
 use crate::edge::deferred::Deferred;
 use crate::edge::queue::Queue;
 use crate::edge::{exit, value};
@@ -74,21 +74,33 @@ pub fn queue_function<'env>(
 
 #[napi(namespace = "publisher", skip_typescript)]
 #[cfg_attr(test, allow(dead_code))]
-pub fn init<'env>(env: &'env Env, publisher: &External<Publisher>) -> Result<Object<'env>> {
-    publisher.promise(env, Command::Init)
+pub fn init<'env>(
+    env: &'env Env,
+    publisher: &External<Publisher>,
+    object: Object<'_>,
+) -> Result<Object<'env>> {
+    publisher.promise(env, &object, Command::Init)
 }
 
 #[napi(namespace = "publisher", skip_typescript)]
 #[cfg_attr(test, allow(dead_code))]
-pub fn end<'env>(env: &'env Env, publisher: &External<Publisher>) -> Result<Object<'env>> {
+pub fn end<'env>(
+    env: &'env Env,
+    publisher: &External<Publisher>,
+    object: Object<'_>,
+) -> Result<Object<'env>> {
     publisher.shared.inbox.close();
-    publisher.promise(env, Command::End)
+    publisher.promise(env, &object, Command::End)
 }
 
 #[napi(namespace = "publisher", skip_typescript)]
 #[cfg_attr(test, allow(dead_code))]
-pub fn drained<'env>(env: &'env Env, publisher: &External<Publisher>) -> Result<Object<'env>> {
-    publisher.promise(env, Command::Drained)
+pub fn drained<'env>(
+    env: &'env Env,
+    publisher: &External<Publisher>,
+    object: Object<'_>,
+) -> Result<Object<'env>> {
+    publisher.promise(env, &object, Command::Drained)
 }
 
 #[napi(namespace = "publisher", skip_typescript)]
@@ -120,7 +132,7 @@ pub fn reset_statistics(publisher: &External<Publisher>) {
 #[napi(namespace = "publisher", skip_typescript)]
 #[cfg_attr(test, allow(dead_code))]
 pub fn lost(why: String) {
-    stderr::error(&format!(
+    stderr::rare_error(&format!(
         "message discarded: queue() was not called on a KafkaPublisher ({why})"
     ));
 }
@@ -193,11 +205,17 @@ impl Publisher {
     fn promise<'env>(
         &self,
         env: &'env Env,
+        object: &Object<'_>,
         command: impl FnOnce(Settle) -> Command,
     ) -> Result<Object<'env>> {
-        // What was logged before the promise is settled, the user's logger has got by then.
-        let shore = Rc::clone(&self.shore);
-        let (deferred, promise) = Deferred::<()>::new(env, move || shore.deliver_lines())?;
+        // What was logged before the promise is settled, the user's logger has got by then. Until then
+        // the publisher stays, even if nobody but the promise knows of it.
+        let (shore, kept) = (Rc::clone(&self.shore), Kept::new(env, object)?);
+        let before = move || {
+            let _ = &kept;
+            shore.deliver_lines();
+        };
+        let (deferred, promise) = Deferred::<()>::new(env, before)?;
         let mut promised = Promised(Some(deferred));
         let settle = move |result: std::result::Result<(), String>| {
             promised.settle(result.map_err(Error::from_reason));

@@ -117,8 +117,14 @@ impl Statistics {
         }
         let mut inner = self.lock();
         let counts = &mut inner.counts;
-        if from == Place::Writer && counts.is_writer_given_up {
-            return;
+        let mut to = to;
+        if counts.is_writer_given_up {
+            if from == Place::Writer {
+                return;
+            }
+            if to == Place::Writer {
+                to = Place::Discarded(Reason::FallbackFailed);
+            }
         }
         match from {
             Place::Disk => {

@@ -7,12 +7,14 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::guard::guarded;
 
 /// Bytes of lines that wait to be written.
 const CAPACITY: usize = 256 * 1024;
+/// See [`rare_error`].
+const RARE: Duration = Duration::from_secs(10);
 /// How long a stderr that takes nothing now is left alone.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -62,6 +64,23 @@ pub fn error(text: &str) {
     line("error", text);
 }
 
+/// As [`error`], for what callers can make happen as often as they like: at most one line in a while,
+/// which says how many were like it.
+pub fn rare_error(text: &str) {
+    static LAST: Mutex<(Option<Instant>, u64)> = Mutex::new((None, 0));
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let (since, suppressed) = &mut *last;
+    if since.is_some_and(|since| since.elapsed() < RARE) {
+        *suppressed += 1;
+        return;
+    }
+    *since = Some(Instant::now());
+    match std::mem::take(suppressed) {
+        0 => error(text),
+        more => error(&format!("{text} (and {more} more like it)")),
+    }
+}
+
 /// Waits until all lines are written, or `patience` is over.
 pub fn flush(patience: Duration) {
     let lines = lock();
@@ -70,7 +89,10 @@ pub fn flush(patience: Duration) {
 }
 
 fn stamped(level: &str, text: &str) -> String {
-    let time = humantime::format_rfc3339_millis(SystemTime::now());
+    // Humantime panics at years that are not 1970 to 9999; a clock may be set to any.
+    let latest = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    let time = SystemTime::now().clamp(UNIX_EPOCH, latest);
+    let time = humantime::format_rfc3339_millis(time);
     format!("{time} kafka-publisher:{level} {text}\n")
 }
 

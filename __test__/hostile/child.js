@@ -12,6 +12,7 @@ const { anything, thrower, STRINGS } = require('./values')
 const REPORT = 3
 const TURNS = 12
 const NOBODY = '127.0.0.1:1'
+const POLLUTION = ['x', 'logger', 'partition', 'redirect', 'problem', 'text', 'brokers']
 const METHODS = ['queued', 'getStatistics', 'resetStatistics', 'init', 'end', 'drained']
 
 const [seed, directory] = process.argv.slice(2)
@@ -38,7 +39,7 @@ process.on('uncaughtException', (error) => {
 })
 
 function spoilPrototypes() {
-  if (random.chance(0.3)) Object.prototype.x = 1
+  if (random.chance(0.3)) Object.prototype[random.of(POLLUTION)] = random.of([1, () => 1])
   if (random.chance(0.1)) Array.prototype.extra = () => {}
 }
 
@@ -133,7 +134,8 @@ function checkStatistics(one) {
   const { publisher } = one
   const s = publisher.getStatistics()
   const came = s.queueCnt + s.discardedCnt.noTopic + s.recoveredCnt + s.carriedCnt
-  const isAt = s.curQueuedCnt + s.fallback.messages + s.sentCnt + s.discardedCnt.total
+  const isAt =
+    s.curQueuedCnt + s.fallback.messages + s.sentCnt + s.discardedCnt.total + s.handedOverCnt
   if (s.unaccountedCnt !== 0 || came !== isAt + s.replay.rejectedCnt) {
     wrong(`the statistics do not add up: ${JSON.stringify(s)}`)
   }

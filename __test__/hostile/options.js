@@ -38,12 +38,12 @@ function assign(target, path, value) {
   const producer = path.startsWith('producer.')
   const names = producer ? ['producer', path.slice('producer.'.length)] : path.split('.')
   const last = names.pop()
-  let object = target
-  for (const name of names) {
-    if (typeof object[name] !== 'object' || object[name] === null) object[name] = {}
-    object = object[name]
-  }
   try {
+    let object = target
+    for (const name of names) {
+      if (typeof object[name] !== 'object' || object[name] === null) object[name] = {}
+      object = object[name]
+    }
     object[last] = value
   } catch {
     // A hostile value sits where a section belongs.

@@ -163,7 +163,7 @@ impl Shore {
 
     /// Hands the lines that wait to the user's logger; those that it does not take go to stderr.
     pub fn deliver_lines(&self) {
-        for (level, text) in self.lines.take() {
+        while let Some((level, text)) = self.lines.take() {
             let Err(failure) = self.callbacks.log(level, &text) else {
                 continue;
             };

@@ -74,7 +74,7 @@ unsafe extern "C" fn queue_text(
     };
     let failed = |why: &str| {
         if let Some((_, queue)) = queue(info) {
-            queue.failed(why);
+            queue.failed(env, why);
         }
         Queued::NoRoom
     };

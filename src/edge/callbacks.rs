@@ -225,6 +225,28 @@ impl Drop for Callbacks {
     }
 }
 
+/// Keeps an object of JavaScript alive.
+pub struct Kept {
+    env: sys::napi_env,
+    reference: sys::napi_ref,
+}
+
+impl Kept {
+    pub fn new(env: &Env, object: &Object<'_>) -> Result<Self> {
+        let (env, mut reference) = (env.raw(), ptr::null_mut());
+        // SAFETY: on the JS thread, with a live object.
+        check_status!(unsafe { sys::napi_create_reference(env, object.raw(), 1, &mut reference) })?;
+        Ok(Kept { env, reference })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // SAFETY: dropped on the JS thread, where it was made.
+        unsafe { sys::napi_delete_reference(self.env, self.reference) };
+    }
+}
+
 unsafe fn type_of(env: sys::napi_env, value: sys::napi_value) -> sys::napi_valuetype {
     let mut kind = sys::ValueType::napi_undefined;
     // SAFETY: the caller's value is alive; on failure the value counts as undefined.

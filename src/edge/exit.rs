@@ -109,12 +109,11 @@ fn end_publishers(thread: Option<ThreadId>, last: impl FnOnce()) {
     for shared in &publishers {
         let left = deadline.saturating_duration_since(Instant::now());
         if !shared.wait_for_end(left) {
-            tracing::dispatcher::with_default(&shared.log, || {
-                let messages = shared.in_memory();
-                tracing::error!(
-                    "the process ends with {messages} messages that could neither be published nor written"
-                );
-            });
+            // Of this thread, tracing's own may be gone already.
+            stderr::error(&format!(
+                "the process ends with {} messages that could neither be published nor written",
+                shared.in_memory()
+            ));
         }
     }
     last();

@@ -52,24 +52,29 @@ impl Lines {
         }
     }
 
-    /// All lines that wait, for the JS thread to hand over.
-    pub fn take(&self) -> Vec<(Level, String)> {
-        let mut state = self.lock();
-        state.is_called = false;
-        let mut lines: Vec<_> = state.waiting.drain(..).collect();
-        let dropped = std::mem::take(&mut state.dropped);
-        if dropped > 0 {
-            let note = format!("{dropped} log lines were dropped, because the JS thread was busy");
-            lines.push((Level::WARN, note));
-        }
-        lines
+    /// The oldest line that waits, for the JS thread to hand over. One at a time: the user's logger may
+    /// end the process at any of them.
+    pub fn take(&self) -> Option<(Level, String)> {
+        self.lock().take()
     }
 
     /// There is no JS thread to hand lines to any more: those that wait go to stderr, as all that follow.
     pub fn close(&self) {
-        self.lock().is_closed = true;
-        for (level, text) in self.take() {
+        let mut state = self.lock();
+        state.is_closed = true;
+        while let Some((level, text)) = state.take() {
             Stderr::new("").write(level, &text);
         }
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Option<(Level, String)> {
+        self.is_called = false;
+        self.waiting.pop_front().or_else(|| {
+            let dropped = std::mem::take(&mut self.dropped);
+            let note = format!("{dropped} log lines were dropped, because the JS thread was busy");
+            (dropped > 0).then_some((Level::WARN, note))
+        })
     }
 }

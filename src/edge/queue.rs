@@ -124,8 +124,10 @@ impl Queue {
     }
 
     /// A bug has kept a message from being taken.
-    pub fn failed(&self, why: &str) {
+    pub fn failed(&self, env: sys::napi_env, why: &str) {
         self.refuse(Reason::InternalError, Some(why));
+        self.bridge
+            .release_if_idle(&Env::from_raw(env), &self.shared, &self.shore);
     }
 
     unsafe fn push_held(
@@ -138,6 +140,9 @@ impl Queue {
             count,
         } = *arguments;
         let scratch = &mut *self.scratch.borrow_mut();
+        if scratch.key.capacity() > MAX_SCRATCH {
+            scratch.key = Vec::new();
+        }
         // SAFETY: the caller's promise.
         unsafe {
             let topic = if count < 3 {
@@ -209,7 +214,7 @@ impl Queue {
             });
             match missing {
                 // Its size is known now; the next try has the room, or the message is refused.
-                Some(missing) if missing as u64 > inbox.limits().total => {
+                Some(missing) if (key_length + missing) as u64 > inbox.limits().total => {
                     return Err(Reason::TooLarge.into());
                 }
                 Some(missing) => room = key_length + missing,

@@ -9,16 +9,16 @@ use crate::options::Value;
 
 /// Objects are copied to this depth: options are no deeper.
 const MAX_DEPTH: usize = 4;
-/// Objects and arrays with more entries are none of options.
+/// All entries of all objects and arrays together: more are none of options.
 const MAX_ENTRIES: usize = 10_000;
 
 /// # Errors
 /// When a getter or a proxy of the user's throws.
 pub fn from_js(value: Unknown<'_>) -> Result<Value> {
-    copy(value, MAX_DEPTH)
+    copy(value, MAX_DEPTH, &mut { MAX_ENTRIES })
 }
 
-fn copy(value: Unknown<'_>, depth: usize) -> Result<Value> {
+fn copy(value: Unknown<'_>, depth: usize, left: &mut usize) -> Result<Value> {
     Ok(match value.get_type()? {
         ValueType::Undefined | ValueType::Null => Value::Missing,
         // SAFETY: here and below, the type was checked.
@@ -37,28 +37,30 @@ fn copy(value: Unknown<'_>, depth: usize) -> Result<Value> {
         ValueType::Object if depth == 0 => Value::Other("an object"),
         ValueType::Object if value.is_array()? => {
             let array: Array<'_> = unsafe { value.cast()? };
-            if array.len() as usize > MAX_ENTRIES {
+            let Some(rest) = left.checked_sub(array.len() as usize) else {
                 return Ok(Value::Other("an array of too many items"));
-            }
+            };
+            *left = rest;
             let items =
                 (0..array.len()).filter_map(|index| array.get::<Unknown<'_>>(index).transpose());
             Value::Array(
                 items
-                    .map(|item| copy(item?, depth - 1))
+                    .map(|item| copy(item?, depth - 1, left))
                     .collect::<Result<_>>()?,
             )
         }
         ValueType::Object => {
             let object: Object<'_> = unsafe { value.cast()? };
             let keys = Object::keys(&object)?;
-            if keys.len() > MAX_ENTRIES {
+            let Some(rest) = left.checked_sub(keys.len()) else {
                 return Ok(Value::Other("an object of too many properties"));
-            }
+            };
+            *left = rest;
             let mut entries = Vec::new();
             for key in keys {
                 if is_own(&object, &key)? {
                     let item: Unknown<'_> = object.get_named_property(&key)?;
-                    entries.push((key, copy(item, depth - 1)?));
+                    entries.push((key, copy(item, depth - 1, left)?));
                 }
             }
             Value::Object(entries)

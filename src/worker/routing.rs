@@ -10,12 +10,16 @@ use super::taking::AfterTaking;
 use super::troubles::{Target, Way};
 use super::{Held, Worker};
 use crate::inbox::Limits;
-use crate::kafka::{Outcome, Ticket, classify, describe};
+use crate::kafka::{Outcome, Producer, Ticket, classify, describe};
 use crate::message::{Amount, Batch, Reason, Record, now_ms};
 use crate::statistics::{Place, State};
 
 /// How long smaller batches wait for what is on its way, where that may be for ever.
 const SMALLER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a turn may take with topics that librdkafka hears of for the first time: with thousands of
+/// them it is busy, and holds up who tells it of more.
+const TURN: Duration = Duration::from_millis(50);
 
 impl Worker {
     /// Moves on what the inbox has. Returns whether there was anything to move.
@@ -58,9 +62,10 @@ impl Worker {
                     break;
                 };
                 self.connect();
-                match self.partitioning {
-                    Some(_) => self.partition(held.batch),
-                    None => self.hand_over(held),
+                if self.partitioning.is_some() {
+                    self.partition(held.batch);
+                } else if !self.hand_over(held) {
+                    return true;
                 }
             }
             busy = true;
@@ -124,14 +129,17 @@ impl Worker {
         self.shared.inbox.limits().flight_for(round_trip)
     }
 
-    /// Hands a batch to librdkafka, message by message, as far as there is room.
-    pub(super) fn hand_over(&mut self, held: Held) {
+    /// Hands a batch to librdkafka, message by message, as far as there is room. Returns whether this
+    /// turn has time for another.
+    pub(super) fn hand_over(&mut self, held: Held) -> bool {
         let Held { mut batch, since } = held;
         let (now, now_ms) = (Instant::now(), now_ms());
         let room = self
             .flight_limit()
             .saturating_sub(self.shared.statistics.flight().cost());
         let shared = Arc::clone(&self.shared);
+        let topics = self.producers.open_main().map_or(0, Producer::topic_count);
+        let mut has_time = true;
         let mut sent = Amount::default();
         let mut to_file = Batch::default();
         while let Some((record, key, value)) = batch.peek() {
@@ -179,6 +187,11 @@ impl Worker {
                     }
                     sent.add(size);
                     batch.advance();
+                    let topics_now = self.producers.open_main().map_or(0, Producer::topic_count);
+                    if topics_now > topics && now.elapsed() > TURN {
+                        has_time = false;
+                        break;
+                    }
                 }
                 Err(RDKafkaErrorCode::QueueFull) => {
                     self.queue_full = true;
@@ -206,6 +219,7 @@ impl Worker {
         } else {
             self.held_back.push_front(Held { batch, since });
         }
+        has_time
     }
 
     /// A producer's batch size is for life, so it is replaced: when it has nothing on its way, or
