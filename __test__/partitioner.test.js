@@ -185,6 +185,21 @@ test('a partitioner that never answers: its messages go to file', async () => {
   expect(publisher.getStatistics()).toMatchObject({ state: 'publishing', unaccountedCnt: 0 })
 })
 
+test('where messages wait for ever, a partitioner that never answers is given up all the same', async () => {
+  const publisher = makePublisher({
+    connectionString: kafka.bootstrap,
+    defaultTopic: 'never-answered',
+    partitioner: { partition: () => new Promise(() => {}) },
+    producer: { 'message.timeout.ms': 0 },
+    fallback: { replay: false },
+  })
+  await kafka.createTopic('never-answered', { partitions: PARTITIONS })
+  for (let i = 0; i < 50; i++) publisher.queue('key', { i })
+  await until(() => publisher.queued() === 0, { what: 'an empty memory' })
+  await publisher.end()
+  expect(readFallback(publisher.directory)).toHaveLength(50)
+})
+
 test('a topic that is made later gets its messages from the partitioner, too', async () => {
   const publisher = makePublisher({
     connectionString: kafka.bootstrap,
