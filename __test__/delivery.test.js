@@ -159,6 +159,8 @@ describe('requiredAcks', () => {
       await until(async () => (await topicEnd(kafka.bootstrap, 'no-answer')) === 1, {
         what: 'the first message',
       })
+      // An answer that librdkafka still waits for, to another request, would hold the messages up.
+      await until(() => proxy.quietFor > 1000, { what: 'an idle connection' })
       proxy.silence()
       queueAll(publisher)
       await untilSettled(publisher)

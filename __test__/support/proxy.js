@@ -11,6 +11,7 @@ class TcpProxy {
   #silent = false
   #cut = false
   #link
+  #heard = performance.now()
   /** How many connections it has taken. */
   connections = 0
 
@@ -48,6 +49,7 @@ class TcpProxy {
     ]) {
       let last = 0
       from.on('data', (bytes) => {
+        this.#heard = performance.now()
         if (this.#swallowing || (this.#silent && from === broker)) return
         const late = this.#late()
         if (late === 0) return to.write(bytes)
@@ -84,6 +86,11 @@ class TcpProxy {
    */
   slow({ delay = 0, jitter = 0, loss = 0, lostMs = 0 } = {}) {
     this.#link = { delay, jitter, loss, lostMs }
+  }
+
+  /** For how long nobody has said anything, in milliseconds. */
+  get quietFor() {
+    return performance.now() - this.#heard
   }
 
   /** From now on nothing gets through, and nobody is told. */
