@@ -12,7 +12,9 @@ impl Worker {
     /// Done while nothing is in memory, so that no message loses its topic.
     pub(super) fn forget_topics(&mut self) {
         let topics = &self.shared.topics;
-        if topics.count() <= MANY || !self.held_back.is_empty() || self.taking.is_some() {
+        // Names that have to be kept are not looked through again and again.
+        let many = MANY.max(2 * self.topics_kept);
+        if topics.count() <= many || !self.held_back.is_empty() || self.taking.is_some() {
             return;
         }
         let troubles = &self.troubles;
@@ -24,6 +26,7 @@ impl Worker {
         if !forgotten {
             return;
         }
+        self.topics_kept = topics.count();
         let is_known = |id: TopicId| topics.is_known(id);
         self.flight.retain();
         self.troubles.retain(is_known);

@@ -126,6 +126,8 @@ pub struct Worker {
     partitioning: Option<Partitioning>,
     /// Librdkafka's own queue is full (`queue.buffering.max.messages`), until reports come.
     queue_full: bool,
+    /// How many topics there were left when some were last forgotten.
+    topics_kept: usize,
     /// Nothing is handed over until all is acknowledged: then the producer gets smaller batches.
     smaller_batches: Option<Instant>,
     /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up, or it
@@ -180,6 +182,7 @@ impl Worker {
             heard: HashMap::new(),
             partitioning: parts.partition.map(Partitioning::new),
             queue_full: false,
+            topics_kept: 0,
             smaller_batches: None,
             held_back: VecDeque::new(),
             returned: Vec::new(),
