@@ -23,7 +23,7 @@ class KafkaPublisher {
       Object.defineProperty(this, name, Object.assign(Object.create(null), { value }))
     hide(QUEUE, addon.queueFunction(handle))
     // The addon holds the callbacks weakly unless there are messages in memory: this keeps them.
-    hide(PUBLISHER, { handle, callbacks: parts.callbacks })
+    hide(PUBLISHER, { handle, callbacks: parts.callbacks, failed: 0 })
   }
 
   queue(key, message, topic) {
@@ -47,9 +47,17 @@ class KafkaPublisher {
       }
       return queueOdd(queueText, key, message, topic, text, error)
     } catch (error) {
-      // Called on something that is no publisher, most likely.
-      addon.lost(describe(error))
-      return false
+      try {
+        return queueFailed(this, error)
+      } catch (_error) {
+        // Not even that can be called at the end of the stack: the next method called tells it.
+      }
+      try {
+        this[PUBLISHER].failed++
+        return true
+      } catch (_error) {
+        return false
+      }
     }
   }
 
@@ -89,6 +97,27 @@ function queueOdd(queueText, key, message, topic, text, error) {
   return queueText(encoded.text, value.text, topic, KEY_IS_JSON) === undefined
 }
 
+/** `queue()` could not do its work, or was called on something that is no publisher. */
+function queueFailed(publisher, error) {
+  const inner = innerOf(publisher)
+  if (inner) tellFailed(inner, inner.failed + 1, describe(error))
+  else addon.lost(describe(error))
+  return inner !== undefined
+}
+
+function tellFailed(inner, count, why) {
+  addon.queueFailed(inner.handle, count, why)
+  inner.failed = 0
+}
+
+function innerOf(publisher) {
+  try {
+    return publisher[PUBLISHER]
+  } catch (_error) {
+    return undefined
+  }
+}
+
 function encodeKey(key) {
   const takes =
     typeof key === 'object' ? key !== null : typeof key === 'string' || typeof key === 'number'
@@ -106,6 +135,7 @@ function encodeValue(message, text, error) {
 function handleOf(publisher, method) {
   const found = publisher !== undefined && publisher !== null && publisher[PUBLISHER]
   if (!found) throw new TypeError('KafkaPublisher.' + method + '() was called on another object')
+  if (found.failed) tellFailed(found, found.failed, 'the stack was at its end')
   return found.handle
 }
 

@@ -144,6 +144,34 @@ test('queue() without its publisher is told on stderr', async () => {
   )
 })
 
+test('queue() at the end of the stack counts what it could not take', async () => {
+  const publisher = make({ logger: { logLevel: 0 } })
+  let [calls, thrown] = [0, 0]
+  const descend = () => {
+    try {
+      descend()
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+    }
+    // On the way up: with no room at all first, then with a little more each time.
+    if (calls + thrown === 300) return
+    try {
+      publisher.queue('k', { text: 'x' })
+      calls++
+    } catch (_error) {
+      // The engine has no room to enter queue(), or the counting of it.
+      thrown++
+    }
+  }
+  descend()
+  const { queueCnt, discardedCnt, unaccountedCnt } = publisher.getStatistics()
+  expect(calls).toBeGreaterThan(200)
+  expect(queueCnt).toBe(calls)
+  expect(discardedCnt.total).toBeGreaterThan(0)
+  expect(discardedCnt.total).toBe(discardedCnt.internalError + discardedCnt.badValue)
+  expect(unaccountedCnt).toBe(0)
+})
+
 test('other methods called on another object throw a TypeError that names them', () => {
   for (const method of ['init', 'end', 'drained', 'queued', 'getStatistics', 'resetStatistics']) {
     expect(() => KafkaPublisher.prototype[method].call({})).toThrow(TypeError)
@@ -314,6 +342,9 @@ test('refused messages of 300 MB leave no memory behind', async () => {
     const huge = () => 'x'.repeat(300_000_000)
     const steps = [() => kp.queue(huge(), {}), () => kp.queue('k', {}, huge())]
     for (let i = 0; i < 3; i++) steps.push(() => kp.queue('k', { text: huge() }))
+    // Each fits into memory by itself.
+    const half = () => 'x'.repeat(40_000_000)
+    for (let i = 0; i < 3; i++) steps.push(() => kp.queue(half(), { text: half() }))
     for (const step of steps) { step(); await rss() }
     print([kp.getStatistics().discardedCnt, (await rss()) - before])
     await kp.end()
@@ -321,7 +352,7 @@ test('refused messages of 300 MB leave no memory behind', async () => {
     ['--expose-gc']
   )
   const [discarded, growth] = printed
-  expect(discarded).toMatchObject({ tooLarge: 4, badTopic: 1 })
+  expect(discarded).toMatchObject({ tooLarge: 7, badTopic: 1 })
   expect(growth).toBeLessThan(200)
 })
 

@@ -89,7 +89,7 @@ impl Reason {
             Reason::FallbackFailed => "the fallback file could not be written",
             Reason::FallbackFull => "the fallback directory has reached fallback.maxBytes",
             Reason::FileRemoved => "the fallback file was removed by somebody else",
-            Reason::InternalError => "a bug in kafka-publisher kept it from being taken",
+            Reason::InternalError => "an internal error kept it from being taken",
         }
     }
 }

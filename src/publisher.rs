@@ -127,8 +127,19 @@ pub fn reset_statistics(publisher: &External<Publisher>) {
     guarded(|| publisher.shared.inbox.reset_statistics(), |_| ());
 }
 
-/// `queue()` was called on something that is no publisher, or could not do its work: there is nobody to
-/// count the message.
+/// `queue()` could not do its work for `count` messages: JavaScript's stack was at its end, most likely.
+#[napi(namespace = "publisher", skip_typescript)]
+#[cfg_attr(test, allow(dead_code))]
+pub fn queue_failed(env: &Env, publisher: &External<Publisher>, count: u32, why: String) {
+    let refuse = || {
+        for _ in 0..count {
+            publisher.queue.failed(env.raw(), &why);
+        }
+    };
+    guarded(refuse, |_| ());
+}
+
+/// `queue()` was called on something that is no publisher: there is nobody to count the message.
 #[napi(namespace = "publisher", skip_typescript)]
 #[cfg_attr(test, allow(dead_code))]
 pub fn lost(why: String) {

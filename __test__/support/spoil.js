@@ -30,8 +30,9 @@ function modesPrefix() {
   return works(...prefix, 'true') ? prefix : null
 }
 
-/** A command under which a process can't have more than `count` files open. */
-const filesPrefix = (count) => ['sh', '-c', `ulimit -n ${count}; exec "$@"`, 'sh']
+/** From now on the process opens no file with a descriptor of `limit` or above. */
+const limitFiles = (pid, limit) =>
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${limit}:`])
 
 /** The share of a core that the other process uses while nothing gets better. */
 async function coreShare(remote, ms = 1000) {
@@ -40,4 +41,4 @@ async function coreShare(remote, ms = 1000) {
   return ((await remote.cpu()) - cpu) / (performance.now() - begin)
 }
 
-module.exports = { mountPrefix, modesPrefix, filesPrefix, coreShare }
+module.exports = { mountPrefix, modesPrefix, limitFiles, coreShare }
