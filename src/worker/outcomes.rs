@@ -153,7 +153,6 @@ impl Worker {
             origin: Origin::Live,
             alone,
             is_old: now_ms() - returned.record.timestamp >= OLD_MS,
-            retimed: false,
             answered_lately: self.was_answered_lately(),
             tries: 1,
         });

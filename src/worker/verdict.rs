@@ -10,10 +10,8 @@ pub struct Case {
     pub origin: Origin,
     /// It was no part of a batch: what was said of it is about itself.
     pub alone: bool,
-    /// It had waited for long enough that its time may be at fault, and not a clock.
+    /// The time that it was sent with is so long ago that it may be at fault, and not a clock.
     pub is_old: bool,
-    /// It was given the time of now, because the time at which it was queued was not taken.
-    pub retimed: bool,
     /// Kafka has answered something lately: what is silent is one partition.
     pub answered_lately: bool,
     /// How often the same message was refused alone, and not said why, this time included.
@@ -70,7 +68,7 @@ pub fn decide(case: Case) -> Verdict {
         Outcome::Refused | Outcome::Neighbour => never(Reason::Refused),
         Outcome::Unexplained if from_file && case.tries >= TRIES => Verdict::Reject,
         Outcome::Unexplained | Outcome::Partition => Verdict::Trouble(Extent::Partition),
-        Outcome::Time if from_file && case.is_old && !case.retimed => Verdict::Retime,
+        Outcome::Time if from_file && case.is_old => Verdict::Retime,
         Outcome::Time if !from_file && case.is_old => Verdict::File,
         Outcome::Time | Outcome::Topic => Verdict::Trouble(Extent::Topic),
         Outcome::Silence if case.answered_lately => Verdict::Trouble(Extent::Partition),
@@ -92,7 +90,6 @@ mod tests {
         origin: Origin::Live,
         alone: false,
         is_old: false,
-        retimed: false,
         answered_lately: false,
         tries: 1,
     };
@@ -136,19 +133,18 @@ mod tests {
 
     #[test]
     fn an_old_messages_time_is_not_its_topics_trouble() {
-        let old = |origin, retimed| {
+        let sent_with = |origin, is_old| {
             decide(Case {
                 outcome: Outcome::Time,
                 origin,
-                is_old: true,
-                retimed,
+                is_old,
                 ..CASE
             })
         };
-        assert_eq!(old(Origin::Live, false), File);
-        assert_eq!(old(Origin::File, false), Retime);
+        assert_eq!(sent_with(Origin::Live, true), File);
+        assert_eq!(sent_with(Origin::File, true), Retime);
         // Not even the time of now is taken: a clock is wrong.
-        assert_eq!(old(Origin::File, true), TOPIC);
+        assert_eq!(sent_with(Origin::File, false), TOPIC);
     }
 
     #[test]

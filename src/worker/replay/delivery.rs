@@ -305,7 +305,6 @@ impl Worker {
             origin: Origin::File,
             alone: fate.alone,
             is_old: now_ms() - record.timestamp > OLD_MS,
-            retimed: replay.retimed.contains_key(&topic),
             answered_lately: answered_lately && replay.trial.is_none(),
             tries: replay.count_try(outcome, fate.alone, fate.fingerprint),
         });
@@ -326,8 +325,9 @@ impl Worker {
                 self.replay_was_answered(id);
             }
             Verdict::Retime => {
-                replay.retimed.insert(topic, Instant::now());
-                warn!(topic = %self.shared.topics.name(topic), "the topic does not take the time at which messages were queued; they get the time of now");
+                if replay.retimed.insert(topic, Instant::now()).is_none() {
+                    warn!(topic = %self.shared.topics.name(topic), "the topic does not take the time at which messages were queued; they get the time of now");
+                }
                 self.replay_goes_again(id, topic);
             }
             Verdict::Trouble(extent) => {
