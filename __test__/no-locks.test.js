@@ -4,7 +4,7 @@ const fs = require('node:fs')
 const { setTimeout: delay } = require('node:timers/promises')
 const { MockCluster } = require('../testing')
 const { Child, killChildren } = require('./support/children')
-const { withoutLocks } = require('./support/no-locks')
+const { preload } = require('./support/preload')
 const { placesById } = require('./support/numbered')
 const { PATIENT, endPublishers, fallbackFiles, makeDirectory } = require('./support/publisher')
 const { until } = require('./support/until')
@@ -28,7 +28,7 @@ function world() {
   clusters.push(cluster)
   cluster.createTopic(TOPIC, { partitions: 3 })
   const directory = makeDirectory()
-  const env = withoutLocks(makeDirectory())
+  const env = preload('no-locks', makeDirectory())
   const start = (name, connectionString, load) => {
     const options = {
       connectionString,
