@@ -16,7 +16,7 @@ use napi_derive::napi;
 
 use super::bridge;
 use crate::guard::guarded;
-use crate::worker::{Command, Shared};
+use crate::worker::{Request, Shared};
 use crate::{logging, stderr};
 
 /// How long a process that ends may be held up, for all its publishers together.
@@ -104,7 +104,7 @@ fn end_publishers(thread: Option<ThreadId>, last: impl FnOnce()) {
     };
     let deadline = Instant::now() + PATIENCE;
     for shared in &publishers {
-        shared.command(Command::Exit);
+        shared.request(Request::Exit);
     }
     for shared in &publishers {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -222,6 +222,6 @@ impl Worker {
         for settle in waiters.chain(ending.into_iter().flatten()) {
             settle(Ok(()));
         }
-        self.host.idle();
+        self.event_loop.may_end();
     }
 }

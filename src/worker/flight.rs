@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use super::in_flight::InFlight;
+use super::outstanding::Outstanding;
 use crate::message::{ById, TopicId};
 
 #[derive(Default)]
 pub(super) struct Flight {
     /// With the main client.
-    pub(super) main: InFlight,
+    pub(super) main: Outstanding,
     /// Sent alone, which have time-outs of their own.
-    pub(super) alone: InFlight,
+    pub(super) alone: Outstanding,
     next: u64,
     /// How many of each topic the main client has.
     topics: ById<u64>,

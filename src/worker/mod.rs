@@ -5,11 +5,11 @@
 //! until it is woken when there is none. Nothing in a turn blocks: what would (metadata requests,
 //! flushing, destroying a client) runs on a thread of its own and comes back as a [`Signal`].
 
+mod collected;
 mod ending;
 mod flight;
 mod forgetting;
-mod in_flight;
-mod outcomes;
+mod outstanding;
 mod partitioning;
 mod probing;
 mod producers;
@@ -36,16 +36,16 @@ use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
 use crate::statistics::{Place, State};
 
+use collected::Returned;
 use ending::Ending;
 use flight::Flight;
 use partitioning::Partitioning;
-pub use partitioning::{Partition, PartitionJob, PartitionReply};
+pub use partitioning::{CustomPartitioner, PartitionJob, PartitionReply};
 use probing::Probing;
 use producers::Producers;
 use pulse::Pulse;
 use replay::Replaying;
-use reports::Returned;
-pub use shared::{Command, Settle, Shared};
+pub use shared::{Request, Settle, Shared};
 use taking::Taking;
 use troubles::{Target, Troubles};
 
@@ -55,7 +55,7 @@ const NAP: Duration = Duration::from_millis(1);
 const TICK: Duration = Duration::from_millis(200);
 
 /// How long a trial may take, beside its retry window.
-const TRIAL_PATIENCE: Duration = Duration::from_secs(3);
+const TRIAL_GRACE: Duration = Duration::from_secs(3);
 
 /// What threads that may block report back.
 enum Signal {
@@ -86,10 +86,10 @@ struct Held {
     since: Option<Instant>,
 }
 
-/// The JS side, as the worker sees it.
-pub trait Host: Send {
-    /// Nothing is in memory any more: the event loop may end.
-    fn idle(&self);
+/// The event loop of JavaScript, as the worker sees it.
+pub trait EventLoop: Send {
+    /// Nothing is in memory any more.
+    fn may_end(&self);
 }
 
 /// What the worker is started with.
@@ -100,8 +100,8 @@ pub struct Parts {
     pub writer: Writer,
     pub instance: Arc<Instance>,
     pub redirect: Option<Arc<dyn Redirect>>,
-    pub partition: Option<Box<dyn Partition>>,
-    pub host: Box<dyn Host>,
+    pub partitioner: Option<Box<dyn CustomPartitioner>>,
+    pub event_loop: Box<dyn EventLoop>,
 }
 
 pub struct Worker {
@@ -113,7 +113,7 @@ pub struct Worker {
     instance: Arc<Instance>,
     /// Unless `fallback.replay` is off.
     replay: Option<Replaying>,
-    host: Box<dyn Host>,
+    event_loop: Box<dyn EventLoop>,
     flight: Flight,
     pulse: Pulse,
     troubles: Troubles,
@@ -162,7 +162,7 @@ impl Worker {
         let troubles = Troubles::new(
             config.probe,
             Partitioner::of(&config.kafka),
-            config.retry_window.unwrap_or(ending::PATIENCE) + TRIAL_PATIENCE,
+            config.retry_window.unwrap_or(ending::PATIENCE) + TRIAL_GRACE,
         );
         let producers = Producers::new(
             config.kafka.clone(),
@@ -180,7 +180,7 @@ impl Worker {
             findings: None,
             last_question: None,
             heard: HashMap::new(),
-            partitioning: parts.partition.map(Partitioning::new),
+            partitioning: parts.partitioner.map(Partitioning::new),
             queue_full: false,
             topics_kept: 0,
             smaller_batches: None,
@@ -204,7 +204,7 @@ impl Worker {
             writer: parts.writer,
             instance: parts.instance,
             replay: None,
-            host: parts.host,
+            event_loop: parts.event_loop,
         }
     }
 
@@ -236,9 +236,9 @@ impl Worker {
         }
         drop(self);
         shared.set_ended();
-        // Commands that came in between see `ended`, or are found here.
-        for command in shared.take_commands() {
-            shared.command(command);
+        // Requests that came in between see `ended`, or are found here.
+        for request in shared.take_requests() {
+            shared.request(request);
         }
     }
 
@@ -298,9 +298,9 @@ impl Worker {
     /// Returns whether anything was done.
     fn turn(&mut self) -> bool {
         let mut busy = false;
-        for command in self.shared.take_commands() {
+        for request in self.shared.take_requests() {
             busy = true;
-            self.obey(command);
+            self.obey(request);
         }
         while let Ok(signal) = self.signals.try_recv() {
             busy = true;
@@ -319,9 +319,9 @@ impl Worker {
         busy
     }
 
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Init(settle) => {
+    fn obey(&mut self, request: Request) {
+        match request {
+            Request::Init(settle) => {
                 if self.state == State::Publishing || self.ending.is_some() {
                     settle(Ok(()));
                 } else {
@@ -329,12 +329,12 @@ impl Worker {
                     self.connect();
                 }
             }
-            Command::Drained(settle) => self.drained_waiters.push(settle),
-            Command::End(settle) => self.begin_end(
+            Request::Drained(settle) => self.drained_waiters.push(settle),
+            Request::End(settle) => self.begin_end(
                 Some(settle),
                 self.config.retry_window.unwrap_or(ending::PATIENCE),
             ),
-            Command::Exit => self.begin_end(None, ending::EXIT_FLUSH),
+            Request::Exit => self.begin_end(None, ending::EXIT_FLUSH),
         }
     }
 
@@ -398,7 +398,7 @@ impl Worker {
             && self.shared.in_memory() == 0
         {
             self.told_idle = true;
-            self.host.idle();
+            self.event_loop.may_end();
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct PartitionJob {
 pub type PartitionReply = Box<dyn FnOnce(Vec<Option<i32>>, Option<String>) + Send>;
 
 /// The user's partitioner. It replies with one partition a message, `None` where it failed.
-pub trait Partition: Send {
+pub trait CustomPartitioner: Send {
     fn ask(&self, jobs: Vec<PartitionJob>, reply: PartitionReply);
 }
 
@@ -45,7 +45,7 @@ enum Waiting {
 }
 
 pub(super) struct Partitioning {
-    partition: Box<dyn Partition>,
+    partitioner: Box<dyn CustomPartitioner>,
     batch: Option<Batch>,
     since: Instant,
     waiting: Waiting,
@@ -71,9 +71,9 @@ pub(super) enum Stage {
 }
 
 impl Partitioning {
-    pub(super) fn new(partition: Box<dyn Partition>) -> Self {
+    pub(super) fn new(partitioner: Box<dyn CustomPartitioner>) -> Self {
         Partitioning {
-            partition,
+            partitioner,
             batch: None,
             since: Instant::now(),
             waiting: Waiting::Nothing,
@@ -267,7 +267,7 @@ impl Worker {
             }
             Stage::NeedsPartitioner(ticket, jobs) => {
                 let (sender, inbox) = (self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
-                stage.partition.ask(
+                stage.partitioner.ask(
                     jobs,
                     Box::new(move |partitions, failure| {
                         // Nobody listens any more after the end.

@@ -49,7 +49,7 @@ pub(super) struct Probing {
     last_inquiry: Option<Instant>,
     last_nudge: Option<Instant>,
     /// The cluster has answered, and a message was not delivered: an answer is enough, next time.
-    trial_failed: bool,
+    answer_is_enough: bool,
 }
 
 impl Probing {
@@ -81,7 +81,7 @@ impl Probing {
 
     /// The oldest message on disk was not delivered: does the cluster still answer?
     pub(super) fn is_to_look_again(&mut self) {
-        self.trial_failed = true;
+        self.answer_is_enough = true;
         self.next = Some(Instant::now());
     }
 
@@ -284,7 +284,7 @@ impl Worker {
         match self.state {
             State::Created | State::Connecting => self.recover(),
             State::FallingBack if self.taking.is_none() => {
-                if std::mem::take(&mut self.probing.trial_failed) {
+                if std::mem::take(&mut self.probing.answer_is_enough) {
                     self.recover();
                 } else if !self.is_trying() {
                     self.begin_trial();

@@ -1,7 +1,7 @@
 //! What follows from what became of a message: one table, for live messages and for those from files.
 
 use crate::kafka::{Origin, Outcome};
-use crate::message::Reason;
+use crate::message::{Reason, now_ms};
 
 /// A message that was not delivered, as far as it matters for what follows.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,14 @@ pub enum Verdict {
 
 /// An unexplained refusal is believed after so many tries, each after a longer wait.
 pub const TRIES: u32 = 5;
+
+/// A message that has waited for so long, in milliseconds, may be too old for its topic.
+const OLD_MS: i64 = 1000;
+
+/// Whether the time that a message is sent with, in milliseconds since the Unix epoch, makes it old.
+pub fn is_old(timestamp: i64) -> bool {
+    now_ms() - timestamp >= OLD_MS
+}
 
 pub fn decide(case: Case) -> Verdict {
     let from_file = case.origin == Origin::File;

@@ -4,7 +4,7 @@
 //! librdkafka, and the verdicts. A message that is not delivered needs no other place: it is still in
 //! its file. The oldest one is also the trial that ends an outage.
 
-mod delivery;
+mod sending;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

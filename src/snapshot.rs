@@ -9,7 +9,7 @@ use crate::message::Reason;
 use crate::statistics::{Counts, Errors, State};
 
 /// What `getStatistics()` returns. A value that was never set is left out.
-pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory: &str) -> Value {
+pub fn json(inbox: &Inbox, latency: crate::statistics::Latency, directory: &str) -> Value {
     let (accepted, held, counts) = inbox.snapshot();
     let discarded_total = counts.discarded_total();
     let no_topic = counts.discarded_for(Reason::NoTopic);

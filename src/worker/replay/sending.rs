@@ -8,9 +8,9 @@ use rdkafka::types::RDKafkaErrorCode;
 use tracing::warn;
 
 use super::super::Worker;
-use super::super::reports::{Collected, Returned};
+use super::super::collected::{Collected, Returned};
 use super::super::troubles::{Target, Way};
-use super::super::verdict::{Case, Extent, Verdict, decide};
+use super::super::verdict::{Case, Extent, Verdict, decide, is_old};
 use super::{Numbered, Replaying};
 use crate::kafka::{Origin, Outcome, Ticket, classify, describe};
 use crate::message::{Amount, Batch, Record, TopicId, now_ms};
@@ -19,8 +19,6 @@ use crate::message::{Amount, Batch, Record, TopicId, now_ms};
 const SHARE_BESIDE_LIVE: u64 = 32;
 /// How long after a live message that is so.
 const LIVE_MEMORY: Duration = Duration::from_secs(1);
-/// A message that was queued so long ago may be too old for its topic, in milliseconds.
-const OLD_MS: i64 = 1000;
 /// Of so many messages it is counted how often they were tried.
 const MOST_TRIED: usize = 1000;
 /// How long a topic is remembered that takes no old messages: it may have been a clock after all.
@@ -304,7 +302,7 @@ impl Worker {
             outcome,
             origin: Origin::File,
             alone: fate.alone,
-            is_old: now_ms() - record.timestamp > OLD_MS,
+            is_old: is_old(record.timestamp),
             answered_lately: answered_lately && replay.trial.is_none(),
             tries: replay.count_try(outcome, fate.alone, fate.fingerprint),
         });
