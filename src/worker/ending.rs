@@ -52,9 +52,7 @@ impl Worker {
         // The more impatient one counts.
         ending.deadline = ending.deadline.min(deadline);
         ending.settles.extend(settle);
-        for settle in self.init_waiters.drain(..) {
-            settle(Ok(()));
-        }
+        self.waiters.settle_init();
     }
 
     /// Past its deadline, an end sends everything to file.
@@ -81,7 +79,7 @@ impl Worker {
         }
         let waiting = !self.shared.inbox.held().is_zero()
             || !self.held_back.is_empty()
-            || !self.returned.is_empty()
+            || !self.handed_back.is_empty()
             || self
                 .partitioning
                 .as_ref()
@@ -156,13 +154,10 @@ impl Worker {
         self.set_state(State::Ended);
         crate::logging::flush_suppressed(true);
         let settles = self.ending.take().map(|ending| ending.settles);
-        for settle in settles
-            .into_iter()
-            .flatten()
-            .chain(self.init_waiters.drain(..))
-        {
+        for settle in settles.into_iter().flatten() {
             settle(Ok(()));
         }
+        self.waiters.settle_init();
     }
 
     /// What the writer still has: its disk hangs, or it has failed.
@@ -214,14 +209,10 @@ impl Worker {
             self.shared.statistics.transfer(place, lost, amount);
         }
         self.set_state(State::Ended);
-        let ending = self.ending.take().map(|ending| ending.settles);
-        let waiters = self
-            .init_waiters
-            .drain(..)
-            .chain(self.drained_waiters.drain(..));
-        for settle in waiters.chain(ending.into_iter().flatten()) {
+        let settles = self.ending.take().map(|ending| ending.settles);
+        for settle in settles.into_iter().flatten() {
             settle(Ok(()));
         }
-        self.event_loop.may_end();
+        self.waiters.dismiss();
     }
 }

@@ -5,10 +5,12 @@
 //! until it is woken when there is none. Nothing in a turn blocks: what would (metadata requests,
 //! flushing, destroying a client) runs on a thread of its own and comes back as a [`Signal`].
 
+mod cluster;
 mod collected;
 mod ending;
 mod flight;
 mod forgetting;
+mod handed_back;
 mod outstanding;
 mod partitioning;
 mod probing;
@@ -18,36 +20,41 @@ mod replay;
 mod reports;
 mod routing;
 mod shared;
+mod signals;
+mod sizes;
 mod states;
 mod taking;
 mod troubles;
 mod verdict;
+mod waiters;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::fallback::{Instance, Offer, Writer};
+use crate::fallback::{Instance, Writer};
 use crate::guard::guarded;
-use crate::kafka::{Described, Findings, Partitioner, Producer, Redirect};
+use crate::kafka::{Partitioner, Producer, Redirect};
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
 use crate::statistics::{Place, State};
 
-use collected::Returned;
+use cluster::Cluster;
 use ending::Ending;
 use flight::Flight;
+use forgetting::Forgetting;
+use handed_back::HandedBack;
 use partitioning::Partitioning;
 pub use partitioning::{CustomPartitioner, PartitionJob, PartitionReply};
 use probing::Probing;
 use producers::Producers;
-use pulse::Pulse;
 use replay::Replaying;
 pub use shared::{Request, Settle, Shared};
+use signals::{Signal, Signals};
+use sizes::RefusedSizes;
 use taking::Taking;
-use troubles::{Target, Troubles};
+use troubles::Troubles;
+use waiters::Waiters;
 
 /// How long the worker naps between two turns while there is traffic.
 const NAP: Duration = Duration::from_millis(1);
@@ -56,28 +63,6 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How long a trial may take, beside its retry window.
 const TRIAL_GRACE: Duration = Duration::from_secs(3);
-
-/// What threads that may block report back.
-enum Signal {
-    /// Of a probe.
-    Answer(Result<(), String>),
-    /// Of an inquiry, which may decide what becomes of overdue messages.
-    Found {
-        findings: Result<Findings, String>,
-        decides: bool,
-    },
-    Offer(Offer),
-    /// For the batch of this ticket.
-    Partitions {
-        ticket: u64,
-        described: Result<Described, String>,
-    },
-    Partitioned {
-        ticket: u64,
-        partitions: Vec<Option<i32>>,
-        failure: Option<String>,
-    },
-}
 
 /// A batch that was taken from the inbox, and has to wait.
 struct Held {
@@ -113,51 +98,29 @@ pub struct Worker {
     instance: Arc<Instance>,
     /// Unless `fallback.replay` is off.
     replay: Option<Replaying>,
-    event_loop: Box<dyn EventLoop>,
     flight: Flight,
-    pulse: Pulse,
+    cluster: Cluster,
     troubles: Troubles,
+    sizes: RefusedSizes,
     probing: Probing,
-    /// Of the last inquiry that was answered.
-    findings: Option<Findings>,
-    last_question: Option<Instant>,
-    /// When a message of this partition was last acknowledged.
-    heard: HashMap<Target, Instant>,
     partitioning: Option<Partitioning>,
     /// Librdkafka's own queue is full (`queue.buffering.max.messages`), until reports come.
     queue_full: bool,
-    /// How many topics there were left when some were last forgotten.
-    topics_kept: usize,
+    forgetting: Forgetting,
     /// Nothing is handed over until all is acknowledged: then the producer gets smaller batches.
     smaller_batches: Option<Instant>,
     /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up, or it
     /// has to give up what it holds.
     held_back: VecDeque<Held>,
-    /// Handed back by librdkafka, until it is clear where to.
-    returned: Vec<Returned>,
+    handed_back: HandedBack,
     taking: Option<Taking>,
-    /// When overdue messages were last taken back, and when before that.
-    last_sort: Option<Instant>,
-    sorted_before: Option<Instant>,
-    last_rebuild: Option<Instant>,
-    /// When a live message was last handed to librdkafka.
-    last_live: Option<Instant>,
-    /// When Kafka last gave any answer.
-    last_answer: Option<Instant>,
     ending: Option<Ending>,
-    init_waiters: Vec<Settle>,
-    drained_waiters: Vec<Settle>,
-    told_idle: bool,
-    signals: Receiver<Signal>,
-    signal_sender: Sender<Signal>,
-    /// The least size that was refused as too large, by topic, and when: such messages go alone at
-    /// once, and do not disturb the others.
-    too_large: HashMap<TopicId, (u64, Instant)>,
+    waiters: Waiters,
+    signals: Signals,
 }
 
 impl Worker {
     pub fn new(parts: Parts) -> Self {
-        let (signal_sender, signals) = channel();
         let config = parts.config;
         let troubles = Troubles::new(
             config.probe,
@@ -174,37 +137,25 @@ impl Worker {
             state: State::Created,
             producers,
             flight: Flight::default(),
-            pulse: Pulse::default(),
+            cluster: Cluster::new(config.retry_window),
             troubles,
+            sizes: RefusedSizes::default(),
             probing: Probing::default(),
-            findings: None,
-            last_question: None,
-            heard: HashMap::new(),
             partitioning: parts.partitioner.map(Partitioning::new),
             queue_full: false,
-            topics_kept: 0,
+            forgetting: Forgetting::default(),
             smaller_batches: None,
             held_back: VecDeque::new(),
-            returned: Vec::new(),
+            handed_back: HandedBack::default(),
             taking: None,
-            last_sort: None,
-            sorted_before: None,
-            last_rebuild: None,
-            last_live: None,
-            last_answer: None,
             ending: None,
-            init_waiters: Vec::new(),
-            drained_waiters: Vec::new(),
-            told_idle: true,
-            signals,
-            signal_sender,
-            too_large: HashMap::new(),
+            waiters: Waiters::new(parts.event_loop),
+            signals: Signals::new(Arc::clone(&parts.shared)),
             config,
             shared: parts.shared,
             writer: parts.writer,
             instance: parts.instance,
             replay: None,
-            event_loop: parts.event_loop,
         }
     }
 
@@ -302,7 +253,7 @@ impl Worker {
             busy = true;
             self.obey(request);
         }
-        while let Ok(signal) = self.signals.try_recv() {
+        while let Some(signal) = self.signals.next() {
             busy = true;
             self.hear(signal);
         }
@@ -315,7 +266,7 @@ impl Worker {
         self.close_clients_that_are_of_no_use();
         self.forget_topics();
         self.check_ending();
-        self.tell_waiters();
+        self.waiters.tell(&self.shared, self.state == State::Ended);
         busy
     }
 
@@ -325,11 +276,11 @@ impl Worker {
                 if self.state == State::Publishing || self.ending.is_some() {
                     settle(Ok(()));
                 } else {
-                    self.init_waiters.push(settle);
+                    self.waiters.for_kafka(settle);
                     self.connect();
                 }
             }
-            Request::Drained(settle) => self.drained_waiters.push(settle),
+            Request::Drained(settle) => self.waiters.for_room(settle),
             Request::End(settle) => self.begin_end(
                 Some(settle),
                 self.config.retry_window.unwrap_or(ending::PATIENCE),
@@ -371,34 +322,5 @@ impl Worker {
         self.shared
             .statistics
             .transfer(from, Place::Discarded(reason), amount);
-    }
-
-    /// Runs on a thread that may block; its result comes back as a signal.
-    fn ask(&self, work: impl FnOnce() -> Signal + Send + 'static) {
-        let (sender, inbox) = (self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
-        let log = self.shared.log.clone();
-        tokio::task::spawn_blocking(move || {
-            let _log = tracing::dispatcher::set_default(&log);
-            // Nobody listens any more after the end.
-            let _ = sender.send(work());
-            inbox.wake();
-        });
-    }
-
-    fn tell_waiters(&mut self) {
-        if !self.drained_waiters.is_empty()
-            && (self.shared.inbox.is_drained() || self.state == State::Ended)
-        {
-            for settle in self.drained_waiters.drain(..) {
-                settle(Ok(()));
-            }
-        }
-        if !self.told_idle
-            && self.shared.holds_loop.load(Ordering::Acquire)
-            && self.shared.in_memory() == 0
-        {
-            self.told_idle = true;
-            self.event_loop.may_end();
-        }
     }
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, error, warn};
 
+use super::signals::Signal;
 use super::troubles::{Target, Way};
-use super::{Held, Signal, Worker};
+use super::{Held, Worker};
 use crate::kafka::{Described, PartitionInfo, describe_topics};
 use crate::message::{ANY_PARTITION, Batch, Record, TopicId, Topics};
 use crate::statistics::Place;
@@ -260,23 +261,21 @@ impl Worker {
                 let Some(client) = self.producers.main_client() else {
                     return;
                 };
-                self.ask(move || Signal::Partitions {
+                self.signals.ask(move || Signal::Partitions {
                     ticket,
                     described: describe_topics(&client, topics, METADATA_TIMEOUT),
                 });
             }
             Stage::NeedsPartitioner(ticket, jobs) => {
-                let (sender, inbox) = (self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
+                let send = self.signals.sender();
                 stage.partitioner.ask(
                     jobs,
                     Box::new(move |partitions, failure| {
-                        // Nobody listens any more after the end.
-                        let _ = sender.send(Signal::Partitioned {
+                        send(Signal::Partitioned {
                             ticket,
                             partitions,
                             failure,
                         });
-                        inbox.wake();
                     }),
                 );
             }
@@ -297,7 +296,7 @@ impl Worker {
         }
         match described {
             Ok(described) => {
-                self.last_answer = Some(Instant::now());
+                self.cluster.has_answered();
                 for (topic, partitions) in described.topics {
                     let known = Known {
                         since: Instant::now(),
@@ -374,7 +373,7 @@ impl Worker {
             }
             self.unpartitioned(batch);
         }
-        if waited_for != Waiting::Partitioner && !self.was_answered_lately() {
+        if waited_for != Waiting::Partitioner && !self.cluster.answered_lately() {
             self.fall_back("no metadata");
         }
     }

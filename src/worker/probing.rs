@@ -6,8 +6,9 @@ use rand::Rng;
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::debug;
 
+use super::Worker;
+use super::signals::Signal;
 use super::troubles::Target;
-use super::{Signal, Worker};
 use crate::kafka::{Findings, Inquirer, describe_topics};
 use crate::message::TopicId;
 use crate::options::RetryPolicy;
@@ -47,6 +48,8 @@ pub(super) struct Probing {
     /// An inquiry is under way, and decides what becomes of overdue messages.
     deciding: bool,
     last_inquiry: Option<Instant>,
+    /// When topics in trouble were last asked about.
+    last_question: Option<Instant>,
     last_nudge: Option<Instant>,
     /// The cluster has answered, and a message was not delivered: an answer is enough, next time.
     answer_is_enough: bool,
@@ -128,7 +131,7 @@ impl Worker {
         if age < window.saturating_sub(INQUIRY_TIMEOUT).max(window / 2) {
             return;
         }
-        let patience = self.pulse.patience(now, window);
+        let patience = self.cluster.patience(now, window);
         if patience == window {
             self.inquire();
         }
@@ -141,7 +144,7 @@ impl Worker {
             Duration::ZERO
         };
         // Where nobody answers, the inquiry's end is an outage's beginning.
-        if now - oldest >= patience + waits && (waits.is_zero() || self.was_answered_lately()) {
+        if now - oldest >= patience + waits && (waits.is_zero() || self.cluster.answered_lately()) {
             self.take_overdue_back(now);
         }
     }
@@ -173,19 +176,12 @@ impl Worker {
         live.max(replay.unwrap_or_default())
     }
 
-    /// Whether Kafka gave an answer so lately that it is not the cluster that is away.
-    pub(super) fn was_answered_lately(&self) -> bool {
-        let window = self.config.retry_window.unwrap_or(Duration::from_secs(60));
-        self.last_answer
-            .is_some_and(|last| last.elapsed() < window / 2)
-    }
-
     /// Asks the cluster, to tell an outage from trouble with some of it.
     pub(super) fn inquire(&mut self) {
         let now = Instant::now();
         let was_lately = |last: Instant| now - last < INQUIRY_PAUSE;
         if self.probing.deciding
-            || self.probing.last_inquiry.is_some_and(was_lately) && self.returned.is_empty()
+            || self.probing.last_inquiry.is_some_and(was_lately) && self.handed_back.is_empty()
             || !matches!(self.state, State::Connecting | State::Publishing)
         {
             return;
@@ -193,7 +189,7 @@ impl Worker {
         self.probing.deciding = true;
         self.probing.last_inquiry = Some(now);
         let mut topics = self.flight.topics(MOST_TOPICS);
-        topics.extend(self.returned.iter().map(|returned| returned.record.topic));
+        topics.extend(self.handed_back.topics());
         topics.sort_by_key(|topic| topic.0);
         topics.dedup();
         self.examine(topics, true);
@@ -206,7 +202,7 @@ impl Worker {
     fn examine(&self, topics: Vec<TopicId>, decides: bool) {
         let inquirer = self.inquirer();
         let names = self.shared.topics.clone();
-        self.ask(move || {
+        self.signals.ask(move || {
             let topics = topics.into_iter().map(|id| (id, names.name(id))).collect();
             Signal::Found {
                 findings: inquirer.examine(topics, INQUIRY_TIMEOUT),
@@ -238,7 +234,7 @@ impl Worker {
                 return;
             };
             self.probing.under_way += 1;
-            return self.ask(move || {
+            return self.signals.ask(move || {
                 let answered = client.is_answered(INQUIRY_TIMEOUT);
                 Signal::Answer(
                     answered
@@ -254,7 +250,7 @@ impl Worker {
         self.probing.under_way += 1;
         self.shared.statistics.background_retry();
         let inquirer = self.inquirer();
-        self.ask(move || {
+        self.signals.ask(move || {
             // A client, with its threads, is made only for somebody who opens.
             Signal::Answer(if inquirer.knock(KNOCK_TIMEOUT) {
                 inquirer.is_there(PROBE_TIMEOUT)
@@ -280,7 +276,7 @@ impl Worker {
             }
             return;
         }
-        self.last_answer = Some(Instant::now());
+        self.cluster.has_answered();
         match self.state {
             State::Created | State::Connecting => self.recover(),
             State::FallingBack if self.taking.is_none() => {
@@ -311,8 +307,7 @@ impl Worker {
                 if !decides {
                     return;
                 }
-                self.findings = Some(findings);
-                self.last_answer = Some(Instant::now());
+                self.cluster.was_examined(findings);
                 if was_deciding {
                     if self.state == State::Connecting {
                         self.recover();
@@ -335,8 +330,8 @@ impl Worker {
                     .as_mut()
                     .is_some_and(|replay| !replay.take_suspects().is_empty());
                 if was_deciding
-                    && !self.was_answered_lately()
-                    && (overdue || suspects || !self.returned.is_empty())
+                    && !self.cluster.answered_lately()
+                    && (overdue || suspects || !self.handed_back.is_empty())
                 {
                     self.fall_back(&why);
                 }
@@ -349,11 +344,7 @@ impl Worker {
         if self.taking.is_some() {
             return;
         }
-        let mut targets: Vec<(Target, RDKafkaErrorCode)> = self
-            .returned
-            .iter()
-            .map(|returned| (returned.target(), returned.code))
-            .collect();
+        let mut targets: Vec<_> = self.handed_back.targets().collect();
         targets.extend(
             self.replay
                 .iter_mut()
@@ -373,12 +364,12 @@ impl Worker {
         let was_lately = |last: Instant| last.elapsed() < INQUIRY_PAUSE;
         if topics.is_empty()
             || self.state != State::Publishing
-            || self.last_question.is_some_and(was_lately)
+            || self.probing.last_question.is_some_and(was_lately)
         {
             return;
         }
         topics.truncate(MOST_TOPICS);
-        self.last_question = Some(Instant::now());
+        self.probing.last_question = Some(Instant::now());
         if self.producers.knows_brokers() {
             return self.examine(topics, false);
         }
@@ -387,7 +378,7 @@ impl Worker {
             return;
         };
         let names = self.shared.topics.clone();
-        self.ask(move || {
+        self.signals.ask(move || {
             let topics = topics.into_iter().map(|id| (id, names.name(id))).collect();
             let described = describe_topics(&client, topics, INQUIRY_TIMEOUT);
             Signal::Found {
@@ -407,10 +398,8 @@ impl Worker {
         {
             return;
         }
-        for settle in self.init_waiters.drain(..) {
-            settle(Err(format!(
-                "Kafka did not answer within retryOptions.retries ({why}); messages go to the fallback file, and Kafka is probed on"
-            )));
-        }
+        self.waiters.refuse_init(&format!(
+            "Kafka did not answer within retryOptions.retries ({why}); messages go to the fallback file, and Kafka is probed on"
+        ));
     }
 }

@@ -11,6 +11,8 @@ use crate::options::{Address, KafkaConfig};
 
 /// By how much batches become smaller at a time.
 const STEP: u64 = 4;
+/// A producer that fails for good again within this time is not replaced at once.
+const REPLACEMENT_PAUSE: Duration = Duration::from_secs(10);
 /// A client beside the main one that had nothing to do for so long is closed.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -27,6 +29,8 @@ pub(super) struct Producers {
     inbox: Arc<Inbox>,
     /// The cluster takes idempotent producers, as far as it is known.
     idempotent: bool,
+    /// When the main client was last replaced because it was of no use any more.
+    last_replacement: Option<Instant>,
     main: Spare,
     alone: Spare,
     replay: Spare,
@@ -49,6 +53,7 @@ impl Producers {
             redirect,
             inbox,
             idempotent: true,
+            last_replacement: None,
             main: Spare {
                 producer: Some(main),
                 last_used: None,
@@ -153,6 +158,17 @@ impl Producers {
             }
         }
         spare.producer.as_mut()
+    }
+
+    /// The main client is of no use any more. Returns whether a new one may be: it is not the second time
+    /// within seconds.
+    pub(super) fn may_replace_main(&mut self) -> bool {
+        let was_lately = |last: Instant| last.elapsed() < REPLACEMENT_PAUSE;
+        if self.last_replacement.is_some_and(was_lately) {
+            return false;
+        }
+        self.last_replacement = Some(Instant::now());
+        true
     }
 
     /// The next main client is a new one. This one has nothing on its way, or is of no use.

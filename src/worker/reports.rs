@@ -1,7 +1,7 @@
 //! What came back from librdkafka, and what follows from it.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, info, warn};
@@ -15,8 +15,6 @@ use crate::logging::STATE;
 use crate::message::{ANY_PARTITION, Batch, Reason, TopicId, now_ms};
 use crate::statistics::{Place, State};
 
-/// How long a size that a topic has refused is remembered: its limit may be raised.
-const TOO_LARGE_MEMORY: Duration = Duration::from_secs(60);
 /// So many partitions are named in one line of the log.
 const NAMED: usize = 10;
 
@@ -55,7 +53,7 @@ impl Worker {
             returned.since = self.flight.main.done(returned.ticket.number);
             self.flight.came_back(returned.record.topic, 1);
             if is_fatal {
-                self.returned.push(returned);
+                self.handed_back.push(returned);
                 self.rebuild();
             } else {
                 self.not_delivered(returned, false);
@@ -93,14 +91,6 @@ impl Worker {
             return;
         }
         let now = Instant::now();
-        self.last_answer = Some(now);
-        for what in &collected.acknowledged {
-            let target = Target {
-                topic: what.topic,
-                partition: what.partition,
-            };
-            self.heard.insert(target, now);
-        }
         let mut latencies = Vec::new();
         let mut took = |time, messages| latencies.push((time, messages));
         self.flight
@@ -109,12 +99,8 @@ impl Worker {
         self.flight
             .alone
             .all_done(&collected.numbers, now, &mut took);
-        for (time, messages) in &latencies {
-            self.pulse.took(*time, *messages);
-        }
-        if let Some(window) = self.config.retry_window {
-            self.pulse.beat(now, window);
-        }
+        self.cluster
+            .has_acknowledged(&collected.acknowledged, &latencies, now);
         self.shared
             .statistics
             .delivered(collected.delivered, &latencies);
@@ -151,7 +137,7 @@ impl Worker {
             origin: Origin::Live,
             alone,
             is_old: is_old(returned.record.timestamp),
-            answered_lately: self.was_answered_lately(),
+            answered_lately: self.cluster.answered_lately(),
             tries: 1,
         });
         match verdict {
@@ -170,16 +156,16 @@ impl Worker {
             Verdict::File | Verdict::Alone | Verdict::Reject | Verdict::Retime => {}
         }
         self.troubles.abandon_trial(ticket, now);
-        self.returned.push(returned);
+        self.handed_back.push(returned);
     }
 
     /// A live message will never be taken.
     fn refused(&mut self, returned: &Returned, reason: Reason) {
-        self.last_answer = Some(Instant::now());
+        self.cluster.has_answered();
         self.was_answered(returned.ticket);
         let (topic, amount) = (returned.record.topic, returned.amount());
         if reason == Reason::TooLarge {
-            self.remember_too_large(topic, amount.bytes);
+            self.sizes.remember(topic, amount.bytes, Instant::now());
         }
         let why = describe(returned.code);
         if self.config.fallback.keep_refused {
@@ -191,23 +177,10 @@ impl Worker {
         }
     }
 
-    pub(super) fn remember_too_large(&mut self, topic: TopicId, size: u64) {
-        let least = self
-            .too_large
-            .get(&topic)
-            .map_or(size, |(least, _)| size.min(*least));
-        self.too_large.insert(topic, (least, Instant::now()));
-    }
-
     /// Whether a message of this size was refused by this topic lately.
     pub(super) fn may_be_too_large(&self, topic: TopicId, size: u64) -> bool {
         // With compression, size alone does not decide.
-        !self.too_large.is_empty()
-            && !self.producers.config().compresses
-            && self
-                .too_large
-                .get(&topic)
-                .is_some_and(|(least, since)| size >= *least && since.elapsed() < TOO_LARGE_MEMORY)
+        !self.producers.config().compresses && self.sizes.was_refused(topic, size, Instant::now())
     }
 
     /// A batch was refused; which of its messages is at fault shows when each goes alone.
@@ -223,7 +196,7 @@ impl Worker {
             Some(Err(RDKafkaErrorCode::MessageSizeTooLarge)) => {
                 self.refused(&returned, Reason::TooLarge);
             }
-            _ => self.returned.push(returned),
+            _ => self.handed_back.push(returned),
         }
     }
 
@@ -280,7 +253,7 @@ impl Worker {
             let name = self.shared.topics.name(target.topic);
             self.shared.statistics.error(format!("topic {name}: {why}"));
             let is_news = self.troubles.trip(target, now);
-            if let Some(count) = self.partitions_found(target.topic) {
+            if let Some(count) = self.cluster.partitions_of(target.topic) {
                 self.troubles.has_partitions(target.topic, count);
             }
             let known = news.contains_key(&target.topic.0);
@@ -303,13 +276,6 @@ impl Worker {
                 "topic {name} takes no messages{which} ({why}); they go to the fallback file, others flow on"
             );
         }
-    }
-
-    /// How many partitions Kafka has last said that a topic has.
-    fn partitions_found(&self, topic: TopicId) -> Option<i32> {
-        let topics = &self.findings.as_ref()?.described.topics;
-        let (_, partitions) = topics.iter().find(|(found, _)| *found == topic)?;
-        i32::try_from(partitions.len()).ok()
     }
 }
 

@@ -81,7 +81,7 @@ impl Worker {
             && self.ending.is_none()
             && self.held_back.is_empty()
             && self.taking.is_none()
-            && self.drained_waiters.is_empty();
+            && !self.waiters.anybody_for_room();
         if !waits {
             return None;
         }
@@ -98,7 +98,7 @@ impl Worker {
             return Some(held);
         }
         let batch = self.shared.inbox.take()?;
-        self.told_idle = false;
+        self.waiters.has_work();
         Some(Held { batch, since: None })
     }
 
@@ -112,7 +112,7 @@ impl Worker {
         let Some(batch) = inbox.take() else {
             return false;
         };
-        self.told_idle = false;
+        self.waiters.has_work();
         let messages = batch.remaining().messages;
         warn!(
             messages,
@@ -125,7 +125,7 @@ impl Worker {
 
     /// What librdkafka may hold of the live messages.
     fn flight_limit(&self) -> u64 {
-        let round_trip = self.pulse.round_trip();
+        let round_trip = self.cluster.round_trip();
         self.shared.inbox.limits().flight_for(round_trip)
     }
 
@@ -180,7 +180,7 @@ impl Worker {
                     if alone {
                         self.flight.sent_alone(now);
                     } else {
-                        self.flight.sent(topic, since.unwrap_or(now));
+                        self.flight.sent(topic, since.unwrap_or(now), now);
                     }
                     if let Some(target) = trial {
                         self.troubles.begin_trial(target, ticket, now);
@@ -206,9 +206,6 @@ impl Worker {
                     batch.advance();
                 }
             }
-        }
-        if !sent.is_zero() {
-            self.last_live = Some(now);
         }
         self.shared
             .statistics

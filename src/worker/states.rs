@@ -1,7 +1,5 @@
 //! The transitions from state to state.
 
-use std::time::Instant;
-
 use tracing::{info, warn};
 
 use super::Worker;
@@ -49,14 +47,12 @@ impl Worker {
         crate::logging::flush_suppressed(true);
         let was = self.state;
         self.set_state(State::Publishing);
-        self.last_answer = Some(Instant::now());
+        self.cluster.has_answered();
         match was {
             State::FallingBack => info!(target: STATE, "Kafka answers again; publishing"),
             _ => info!(target: STATE, "connected to Kafka; publishing"),
         }
         self.seal();
-        for settle in self.init_waiters.drain(..) {
-            settle(Ok(()));
-        }
+        self.waiters.settle_init();
     }
 }

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, error};
 
+use super::Worker;
+use super::signals::Signal;
 use super::troubles::Target;
-use super::{Signal, Worker};
 use crate::fallback::{Command, Offer, Permission, Replayer, ReplayerParts, Verdicts};
 use crate::kafka::{Ticket, describe};
 use crate::message::{Amount, Batch, TopicId};
@@ -171,7 +172,8 @@ impl Worker {
             share: self.shared.inbox.limits().replay,
             single_topic: self.partitioning.is_some(),
         };
-        let offers = offers(self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
+        let send = self.signals.sender();
+        let offers = Box::new(move |offer| send(Signal::Offer(offer)));
         match Replayer::start(parts, offers, self.shared.log.clone()) {
             Ok(replayer) => self.replay = Some(Replaying::new(replayer)),
             Err(error) => error!(%error, "fallback files can't be replayed"),
@@ -299,7 +301,7 @@ impl Worker {
 
     /// Kafka has said something about a message from a file.
     fn replay_was_answered(&mut self, id: u64) {
-        self.last_answer = Some(Instant::now());
+        self.cluster.has_answered();
         self.was_answered(Ticket::file(id));
         let trial = self.replay.as_mut().and_then(|replay| replay.trial.take());
         if trial.is_some() {
@@ -373,16 +375,4 @@ impl Worker {
         self.shared.statistics.set_replaying(Amount::default());
         true
     }
-}
-
-/// The callback for what a replayer offers.
-fn offers(
-    signals: std::sync::mpsc::Sender<Signal>,
-    inbox: Arc<crate::inbox::Inbox>,
-) -> Box<dyn Fn(Offer) + Send> {
-    Box::new(move |offer| {
-        // Nobody listens any more after the end.
-        let _ = signals.send(Signal::Offer(offer));
-        inbox.wake();
-    })
 }

@@ -117,10 +117,7 @@ impl Worker {
     /// Beside live messages, little is on its way at once: they would wait behind it at the broker.
     fn replay_has_room(&self) -> bool {
         let share = self.shared.inbox.limits().replay;
-        let is_live = self
-            .last_live
-            .is_some_and(|last| last.elapsed() < LIVE_MEMORY);
-        let room = if is_live {
+        let room = if self.flight.was_fed_within(LIVE_MEMORY) {
             share / SHARE_BESIDE_LIVE
         } else {
             share
@@ -292,7 +289,7 @@ impl Worker {
             topic,
             partition: record.partition,
         };
-        let answered_lately = self.was_answered_lately();
+        let answered_lately = self.cluster.answered_lately();
         let can_be_smaller = self.producers.can_be_smaller();
         let outcome = classify(code);
         let Some(replay) = &mut self.replay else {
@@ -318,7 +315,7 @@ impl Worker {
             Verdict::Reject | Verdict::Discard(_) => {
                 replay.verdicts.rejected.push((id, describe(code)));
                 if outcome == Outcome::TooLarge {
-                    self.remember_too_large(topic, fate.size.bytes);
+                    self.sizes.remember(topic, fate.size.bytes, Instant::now());
                 }
                 self.replay_was_answered(id);
             }
@@ -361,7 +358,7 @@ impl Worker {
 
     /// Kafka has answered, and the message is to be sent in another way.
     fn replay_goes_again(&mut self, id: u64, topic: TopicId) {
-        self.last_answer = Some(Instant::now());
+        self.cluster.has_answered();
         self.troubles
             .abandon_trial(Ticket::file(id), Instant::now());
         let Some(replay) = &mut self.replay else {
