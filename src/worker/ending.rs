@@ -9,7 +9,7 @@ use super::{Settle, Worker};
 use crate::kafka::flush;
 use crate::logging::STATE;
 use crate::message::Reason;
-use crate::statistics::{Place, State};
+use crate::statistics::Place;
 
 /// How long a process that ends without `end()` is held up for Kafka's acknowledgements.
 pub(super) const EXIT_FLUSH: Duration = Duration::from_millis(500);
@@ -23,16 +23,25 @@ const REPLAY_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the end waits for a disk that takes nothing any more.
 const DISK_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How far an end is with what librdkafka has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remainder {
+    /// Nothing has been done about it.
+    Landing,
+    /// What lingers was sent.
+    Flushed,
+    /// What librdkafka held was asked back.
+    TakenBack,
+    /// What librdkafka did not hand back was counted as lost: its reports come too late.
+    Lost,
+}
+
 /// An end that has begun. The inbox is closed already.
 pub(super) struct Ending {
     settles: Vec<Settle>,
     /// What is not acknowledged by then goes to file.
     deadline: Instant,
-    flushing: bool,
-    /// What librdkafka held was asked back.
-    purged: bool,
-    /// What librdkafka did not hand back was counted as lost: its reports come too late.
-    lost: bool,
+    remainder: Remainder,
     /// The writer was told to close; what it has not written yet, and since when it is so much.
     closing: Option<(u64, Instant)>,
 }
@@ -44,9 +53,7 @@ impl Worker {
         let ending = self.ending.get_or_insert(Ending {
             settles: Vec::new(),
             deadline,
-            flushing: false,
-            purged: false,
-            lost: false,
+            remainder: Remainder::Landing,
             closing: None,
         });
         // The more impatient one counts.
@@ -64,18 +71,20 @@ impl Worker {
 
     /// Whether reports still count.
     pub(super) fn is_past_reports(&self) -> bool {
-        self.ending.as_ref().is_some_and(|ending| ending.lost)
+        self.ending
+            .as_ref()
+            .is_some_and(|ending| ending.remainder == Remainder::Lost)
     }
 
     pub(super) fn check_ending(&mut self) {
         let late = self.to_file_at_the_end();
-        if self.ending.is_none() || self.taking.is_some() {
+        if self.ending.is_none() || self.phase.is_taking() {
             return;
         }
         if late {
             self.give_up_partitioning();
-            self.stop_deciding();
-            self.settle_returned();
+            self.phase.end_deciding();
+            self.settle_handed_back();
         }
         let waiting = !self.shared.inbox.held().is_zero()
             || !self.held_back.is_empty()
@@ -90,9 +99,8 @@ impl Worker {
         let Some(ending) = &mut self.ending else {
             return;
         };
-        if in_flight && !ending.flushing {
-            // Sends what lingers.
-            ending.flushing = true;
+        if in_flight && ending.remainder == Remainder::Landing {
+            ending.remainder = Remainder::Flushed;
             let patience = ending.deadline.saturating_duration_since(Instant::now());
             for producer in self.producers.open() {
                 let client = producer.client();
@@ -100,16 +108,14 @@ impl Worker {
             }
         }
         if in_flight && late {
-            if ending.purged {
-                self.count_as_lost();
-            } else {
-                debug!(
-                    "Kafka has not acknowledged everything in time: the rest goes to the fallback file"
-                );
-                ending.purged = true;
-                self.take_back(AfterTaking::WriteToFile);
+            if ending.remainder == Remainder::TakenBack {
+                return self.count_as_lost();
             }
-            return;
+            debug!(
+                "Kafka has not acknowledged everything in time: the rest goes to the fallback file"
+            );
+            ending.remainder = Remainder::TakenBack;
+            return self.take_back(AfterTaking::WriteToFile);
         }
         if waiting || in_flight || replaying {
             return;
@@ -151,7 +157,8 @@ impl Worker {
                 self.config.fallback.directory.display()
             );
         }
-        self.set_state(State::Ended);
+        self.phase.end();
+        self.tell_state();
         crate::logging::flush_suppressed(true);
         let settles = self.ending.take().map(|ending| ending.settles);
         for settle in settles.into_iter().flatten() {
@@ -182,7 +189,7 @@ impl Worker {
         self.shared.statistics.transfer(Place::Flight, lost, amount);
         self.flight.forget();
         if let Some(ending) = &mut self.ending {
-            ending.lost = true;
+            ending.remainder = Remainder::Lost;
         }
     }
 
@@ -208,7 +215,8 @@ impl Worker {
             let lost = Place::Discarded(Reason::Ended);
             self.shared.statistics.transfer(place, lost, amount);
         }
-        self.set_state(State::Ended);
+        self.phase.end();
+        self.tell_state();
         let settles = self.ending.take().map(|ending| ending.settles);
         for settle in settles.into_iter().flatten() {
             settle(Ok(()));

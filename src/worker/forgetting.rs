@@ -19,7 +19,7 @@ impl Worker {
         let topics = &self.shared.topics;
         // Names that have to be kept are not looked through again and again.
         let many = MANY.max(2 * self.forgetting.kept);
-        if topics.count() <= many || !self.held_back.is_empty() || self.taking.is_some() {
+        if topics.count() <= many || !self.held_back.is_empty() || self.phase.is_taking() {
             return;
         }
         let troubles = &self.troubles;

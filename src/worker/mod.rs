@@ -13,6 +13,7 @@ mod forgetting;
 mod handed_back;
 mod outstanding;
 mod partitioning;
+mod phase;
 mod probing;
 mod producers;
 mod pulse;
@@ -37,7 +38,7 @@ use crate::guard::guarded;
 use crate::kafka::{Partitioner, Producer, Redirect};
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
-use crate::statistics::{Place, State};
+use crate::statistics::Place;
 
 use cluster::Cluster;
 use ending::Ending;
@@ -46,13 +47,13 @@ use forgetting::Forgetting;
 use handed_back::HandedBack;
 use partitioning::Partitioning;
 pub use partitioning::{CustomPartitioner, PartitionJob, PartitionReply};
+use phase::Phase;
 use probing::Probing;
 use producers::Producers;
 use replay::Replaying;
 pub use shared::{Request, Settle, Shared};
 use signals::{Signal, Signals};
 use sizes::RefusedSizes;
-use taking::Taking;
 use troubles::Troubles;
 use waiters::Waiters;
 
@@ -92,7 +93,7 @@ pub struct Parts {
 pub struct Worker {
     config: Config,
     shared: Arc<Shared>,
-    state: State,
+    phase: Phase,
     producers: Producers,
     writer: Writer,
     instance: Arc<Instance>,
@@ -104,16 +105,11 @@ pub struct Worker {
     sizes: RefusedSizes,
     probing: Probing,
     partitioning: Option<Partitioning>,
-    /// Librdkafka's own queue is full (`queue.buffering.max.messages`), until reports come.
-    queue_full: bool,
     forgetting: Forgetting,
-    /// Nothing is handed over until all is acknowledged: then the producer gets smaller batches.
-    smaller_batches: Option<Instant>,
     /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up, or it
     /// has to give up what it holds.
     held_back: VecDeque<Held>,
     handed_back: HandedBack,
-    taking: Option<Taking>,
     ending: Option<Ending>,
     waiters: Waiters,
     signals: Signals,
@@ -134,7 +130,7 @@ impl Worker {
             Arc::clone(&parts.shared.inbox),
         );
         Worker {
-            state: State::Created,
+            phase: Phase::Created,
             producers,
             flight: Flight::default(),
             cluster: Cluster::new(config.retry_window),
@@ -142,12 +138,9 @@ impl Worker {
             sizes: RefusedSizes::default(),
             probing: Probing::default(),
             partitioning: parts.partitioner.map(Partitioning::new),
-            queue_full: false,
             forgetting: Forgetting::default(),
-            smaller_batches: None,
             held_back: VecDeque::new(),
             handed_back: HandedBack::default(),
-            taking: None,
             ending: None,
             waiters: Waiters::new(parts.event_loop),
             signals: Signals::new(Arc::clone(&parts.shared)),
@@ -197,7 +190,7 @@ impl Worker {
         let mut last_tick = Instant::now();
         loop {
             let busy = self.turn();
-            if self.state == State::Ended {
+            if self.phase.is_ended() {
                 return;
             }
             if last_tick.elapsed() > Duration::from_secs(1) {
@@ -222,7 +215,7 @@ impl Worker {
 
     /// Something to wait for makes the worker look again soon; nothing, hardly ever.
     fn until_next_turn(&self) -> Duration {
-        if self.taking.is_some() || self.ending.is_some() {
+        if self.phase.is_taking() || self.ending.is_some() {
             return NAP * 5;
         }
         let idle = self.flight.is_empty()
@@ -232,7 +225,7 @@ impl Worker {
         let until_probe = self.probing.next_in();
         // Sealed for whom, if nobody replays?
         let seals = self.replay.is_some()
-            && self.state == State::Publishing
+            && self.phase.is_publishing()
             && self.writer.unsealed_since().is_some();
         let replay_waits = self
             .replay
@@ -266,14 +259,14 @@ impl Worker {
         self.close_clients_that_are_of_no_use();
         self.forget_topics();
         self.check_ending();
-        self.waiters.tell(&self.shared, self.state == State::Ended);
+        self.waiters.tell(&self.shared, self.phase.is_ended());
         busy
     }
 
     fn obey(&mut self, request: Request) {
         match request {
             Request::Init(settle) => {
-                if self.state == State::Publishing || self.ending.is_some() {
+                if self.phase.is_publishing() || self.ending.is_some() {
                     settle(Ok(()));
                 } else {
                     self.waiters.for_kafka(settle);

@@ -7,12 +7,12 @@ use rdkafka::types::RDKafkaErrorCode;
 use tracing::debug;
 
 use super::Worker;
+use super::phase::AfterAnswer;
 use super::signals::Signal;
 use super::troubles::Target;
 use crate::kafka::{Findings, Inquirer, describe_topics};
 use crate::message::TopicId;
 use crate::options::RetryPolicy;
-use crate::statistics::State;
 
 /// How long a background probe waits for an answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,14 +45,10 @@ pub(super) struct Probing {
     attempt: u32,
     next_attempt: Option<Instant>,
     under_way: u32,
-    /// An inquiry is under way, and decides what becomes of overdue messages.
-    deciding: bool,
     last_inquiry: Option<Instant>,
     /// When topics in trouble were last asked about.
     last_question: Option<Instant>,
     last_nudge: Option<Instant>,
-    /// The cluster has answered, and a message was not delivered: an answer is enough, next time.
-    answer_is_enough: bool,
 }
 
 impl Probing {
@@ -84,7 +80,6 @@ impl Probing {
 
     /// The oldest message on disk was not delivered: does the cluster still answer?
     pub(super) fn is_to_look_again(&mut self) {
-        self.answer_is_enough = true;
         self.next = Some(Instant::now());
     }
 
@@ -110,7 +105,7 @@ impl Worker {
         if self.probing.give_up.is_some_and(|at| at <= now) {
             self.probing.give_up = None;
             // With messages on their way, those decide.
-            if self.state == State::Connecting && self.flight.is_empty() {
+            if self.phase.is_connecting() && self.flight.is_empty() {
                 self.fall_back("no broker has answered yet");
             }
         }
@@ -123,7 +118,7 @@ impl Worker {
         let Some(window) = self.config.retry_window else {
             return;
         };
-        if self.taking.is_some() || self.state == State::FallingBack {
+        if self.phase.is_taking() || self.phase.is_away() {
             return;
         }
         let age = self.oldest_age(now);
@@ -138,7 +133,7 @@ impl Worker {
         let Some(oldest) = self.flight.main.oldest() else {
             return;
         };
-        let waits = if self.is_deciding() {
+        let waits = if self.phase.is_deciding() {
             INQUIRY_GRACE
         } else {
             Duration::ZERO
@@ -180,13 +175,11 @@ impl Worker {
     pub(super) fn inquire(&mut self) {
         let now = Instant::now();
         let was_lately = |last: Instant| now - last < INQUIRY_PAUSE;
-        if self.probing.deciding
-            || self.probing.last_inquiry.is_some_and(was_lately) && self.handed_back.is_empty()
-            || !matches!(self.state, State::Connecting | State::Publishing)
+        if self.probing.last_inquiry.is_some_and(was_lately) && self.handed_back.is_empty()
+            || !self.phase.begin_deciding()
         {
             return;
         }
-        self.probing.deciding = true;
         self.probing.last_inquiry = Some(now);
         let mut topics = self.flight.topics(MOST_TOPICS);
         topics.extend(self.handed_back.topics());
@@ -211,24 +204,15 @@ impl Worker {
         });
     }
 
-    /// Everything is being taken back: there is nothing to decide any more.
-    pub(super) fn stop_deciding(&mut self) {
-        self.probing.deciding = false;
-    }
-
     /// No probe is begun any more.
     pub(super) fn stop_probing(&mut self) {
         self.probing.next = None;
         self.probing.give_up = None;
     }
 
-    pub(super) fn is_deciding(&self) -> bool {
-        self.probing.deciding
-    }
-
     fn probe(&mut self) {
         self.probing.next = None;
-        if self.state != State::FallingBack {
+        if !self.phase.is_away() {
             // The main client connects anyway.
             let Some(client) = self.producers.main_client() else {
                 return;
@@ -268,31 +252,25 @@ impl Worker {
             self.shared
                 .statistics
                 .error(format!("no answer from Kafka: {why}"));
-            if matches!(self.state, State::Connecting | State::FallingBack) {
+            if self.phase.is_connecting() || self.phase.is_away() {
                 self.give_up_init(&why);
             }
-            if self.state == State::Connecting {
+            if self.phase.is_connecting() {
                 self.probing.schedule(self.config.probe);
             }
             return;
         }
         self.cluster.has_answered();
-        match self.state {
-            State::Created | State::Connecting => self.recover(),
-            State::FallingBack if self.taking.is_none() => {
-                if std::mem::take(&mut self.probing.answer_is_enough) {
-                    self.recover();
-                } else if !self.is_trying() {
-                    self.begin_trial();
-                }
-            }
-            State::FallingBack | State::Publishing | State::Ended => {}
+        match self.phase.after_answer() {
+            AfterAnswer::Recover => self.recover(),
+            AfterAnswer::Try => self.begin_trial(),
+            AfterAnswer::Nothing => {}
         }
     }
 
     /// What an inquiry has found out.
     pub(super) fn found(&mut self, findings: Result<Findings, String>, decides: bool) {
-        let was_deciding = decides && std::mem::take(&mut self.probing.deciding);
+        let was_deciding = decides && self.phase.end_deciding();
         match findings {
             Ok(findings) => {
                 self.producers.learn(findings.described.brokers.clone());
@@ -309,7 +287,7 @@ impl Worker {
                 }
                 self.cluster.was_examined(findings);
                 if was_deciding {
-                    if self.state == State::Connecting {
+                    if self.phase.is_connecting() {
                         self.recover();
                     }
                     self.blame();
@@ -341,7 +319,7 @@ impl Worker {
 
     /// The cluster answers, so what has come back is its partitions' trouble.
     fn blame(&mut self) {
-        if self.taking.is_some() {
+        if self.phase.is_taking() {
             return;
         }
         let mut targets: Vec<_> = self.handed_back.targets().collect();
@@ -363,7 +341,7 @@ impl Worker {
         }
         let was_lately = |last: Instant| last.elapsed() < INQUIRY_PAUSE;
         if topics.is_empty()
-            || self.state != State::Publishing
+            || !self.phase.is_publishing()
             || self.probing.last_question.is_some_and(was_lately)
         {
             return;

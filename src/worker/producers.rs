@@ -31,6 +31,8 @@ pub(super) struct Producers {
     idempotent: bool,
     /// When the main client was last replaced because it was of no use any more.
     last_replacement: Option<Instant>,
+    /// The next main client gets smaller batches.
+    shrinks_main: bool,
     main: Spare,
     alone: Spare,
     replay: Spare,
@@ -54,6 +56,7 @@ impl Producers {
             inbox,
             idempotent: true,
             last_replacement: None,
+            shrinks_main: false,
             main: Spare {
                 producer: Some(main),
                 last_used: None,
@@ -174,6 +177,9 @@ impl Producers {
     /// The next main client is a new one. This one has nothing on its way, or is of no use.
     pub(super) fn close_main(&mut self) {
         close(&mut self.main);
+        if std::mem::take(&mut self.shrinks_main) {
+            self.make_batches_smaller();
+        }
     }
 
     pub(super) fn close_replay(&mut self) {
@@ -207,6 +213,13 @@ impl Producers {
     /// client has to be replaced.
     pub(super) fn give_up_idempotence(&mut self) -> bool {
         std::mem::take(&mut self.idempotent) && self.config.idempotent
+    }
+
+    /// The next main client gets smaller batches, if they can be. Returns whether that is news.
+    pub(super) fn shrink_main(&mut self) -> bool {
+        let is_news = !self.shrinks_main && self.can_be_smaller();
+        self.shrinks_main |= is_news;
+        is_news
     }
 
     pub(super) fn can_be_smaller(&self) -> bool {

@@ -13,7 +13,7 @@ use super::verdict::{Case, Extent, Verdict, decide, is_old};
 use crate::kafka::{Origin, Ticket, classify, describe};
 use crate::logging::STATE;
 use crate::message::{ANY_PARTITION, Batch, Reason, TopicId, now_ms};
-use crate::statistics::{Place, State};
+use crate::statistics::Place;
 
 /// So many partitions are named in one line of the log.
 const NAMED: usize = 10;
@@ -27,8 +27,8 @@ impl Worker {
         let mut any = self.poll_main();
         any |= self.poll_alone();
         any |= self.poll_replay();
-        if self.taking.is_none() {
-            self.settle_returned();
+        if !self.phase.is_taking() {
+            self.settle_handed_back();
         }
         any
     }
@@ -39,7 +39,9 @@ impl Worker {
         };
         let mut collected = Collected::default();
         let any = main.poll(&mut collected);
-        self.queue_full &= !any;
+        if any {
+            self.phase.has_room();
+        }
         // After a fatal error, what a report says of its message is a consequence.
         let is_fatal = !collected.failed.is_empty() && main.fatal_error().is_some();
         self.delivered(&collected);
@@ -104,7 +106,7 @@ impl Worker {
         self.shared
             .statistics
             .delivered(collected.delivered, &latencies);
-        if self.state == State::Connecting {
+        if self.phase.is_connecting() {
             self.recover();
         }
         self.probing.succeeded();
@@ -202,8 +204,8 @@ impl Worker {
 
     /// A batch was refused as too large: the next ones are smaller.
     fn batch_was_too_large(&mut self) {
-        if self.smaller_batches.is_none() && self.producers.can_be_smaller() {
-            self.smaller_batches = Some(Instant::now());
+        if self.producers.shrink_main() {
+            self.phase.begin_shrinking(Instant::now());
         }
     }
 

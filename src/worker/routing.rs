@@ -12,7 +12,7 @@ use super::{Held, Worker};
 use crate::inbox::Limits;
 use crate::kafka::{Outcome, Producer, Ticket, classify, describe};
 use crate::message::{Amount, Batch, Reason, Record, now_ms};
-use crate::statistics::{Place, State};
+use crate::statistics::Place;
 
 /// How long smaller batches wait for what is on its way, where that may be for ever.
 const SMALLER_PATIENCE: Duration = Duration::from_secs(5);
@@ -26,17 +26,16 @@ impl Worker {
     pub(super) fn route(&mut self) -> bool {
         let mut busy = false;
         let Limits { spill, .. } = self.shared.inbox.limits();
-        while self.taking.is_some() && self.spill(spill) {
+        while self.phase.is_taking() && self.spill(spill) {
             busy = true;
         }
-        while self.taking.is_none() {
-            if self.state == State::FallingBack || self.to_file_at_the_end() {
+        while !self.phase.is_taking() {
+            if self.phase.is_away() || self.to_file_at_the_end() {
                 let Some(held) = self.next_batch() else {
                     break;
                 };
                 self.writer.append(held.batch, Place::Worker);
-            } else if self.queue_full
-                || self.smaller_batches.is_some()
+            } else if !self.phase.is_open()
                 || self.shared.statistics.flight().cost() >= self.flight_limit()
             {
                 if !self.spill(spill) {
@@ -77,10 +76,10 @@ impl Worker {
     /// waits for them.
     pub(super) fn gathers_for(&self) -> Option<Duration> {
         let gathering = self.config.gathering?;
-        let waits = self.state == State::Publishing
+        let waits = self.phase.is_publishing()
             && self.ending.is_none()
             && self.held_back.is_empty()
-            && self.taking.is_none()
+            && !self.phase.is_taking()
             && !self.waiters.anybody_for_room();
         if !waits {
             return None;
@@ -194,7 +193,7 @@ impl Worker {
                     }
                 }
                 Err(RDKafkaErrorCode::QueueFull) => {
-                    self.queue_full = true;
+                    self.phase.is_full();
                     break;
                 }
                 Err(code) => {
@@ -222,19 +221,13 @@ impl Worker {
     /// A producer's batch size is for life, so it is replaced: when it has nothing on its way, or
     /// messages could arrive twice. One that never has nothing on its way is not waited for.
     pub(super) fn check_batches(&mut self) {
-        let Some(since) = self.smaller_batches else {
+        let Some(since) = self.phase.shrinking_since() else {
             return;
         };
-        if self.taking.is_some() {
-            return;
-        }
         if self.flight.main.is_empty() {
-            self.smaller_batches = None;
-            self.producers.make_batches_smaller();
+            self.phase.end_shrinking();
             self.producers.close_main();
         } else if since.elapsed() > self.config.retry_window.unwrap_or(SMALLER_PATIENCE) {
-            self.smaller_batches = None;
-            self.producers.make_batches_smaller();
             self.take_back(AfterTaking::Rebuild);
         }
     }
@@ -255,7 +248,7 @@ impl Worker {
             }
             Outcome::Fatal => {
                 self.rebuild();
-                if self.taking.is_some() {
+                if self.phase.is_taking() {
                     return Handed::Later;
                 }
             }

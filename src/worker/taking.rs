@@ -6,10 +6,10 @@ use tracing::{debug, warn};
 
 use super::handed_back::Evidence;
 use super::{Held, Worker};
-use crate::kafka::describe;
+use crate::kafka::{Producer, describe};
 use crate::logging::STATE;
 use crate::message::Batch;
-use crate::statistics::{Place, State};
+use crate::statistics::Place;
 
 /// Longest time that librdkafka is given to hand everything back.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,25 +35,46 @@ enum Stage {
 }
 
 /// Messages are being taken back, until all are or this is over. Nothing is handed over meanwhile.
+#[derive(Debug)]
 pub(super) struct Taking {
     stage: Stage,
     until: Instant,
     then: AfterTaking,
 }
 
+impl Taking {
+    pub(super) fn new(then: AfterTaking, now: Instant) -> Self {
+        let (stage, patience) = if then == AfterTaking::Sort {
+            (Stage::Queue, GRACE)
+        } else {
+            (Stage::All, PURGE_TIMEOUT)
+        };
+        Taking {
+            stage,
+            until: now + patience,
+            then,
+        }
+    }
+
+    /// Only what is overdue is wanted.
+    pub(super) fn sorts(&self) -> bool {
+        self.then == AfterTaking::Sort
+    }
+
+    fn ask(&self, main: &Producer) {
+        match self.stage {
+            Stage::Queue => main.purge_queue(),
+            Stage::All => main.purge(),
+        }
+    }
+}
+
 impl Worker {
     pub(super) fn take_back(&mut self, then: AfterTaking) {
         let now = Instant::now();
-        let stage = if then == AfterTaking::Sort {
-            Stage::Queue
-        } else {
-            Stage::All
-        };
+        let taking = Taking::new(then, now);
         if let Some(main) = self.producers.open_main() {
-            match stage {
-                Stage::Queue => main.purge_queue(),
-                Stage::All => main.purge(),
-            }
+            taking.ask(main);
         }
         if then == AfterTaking::WriteToFile {
             if let Some(alone) = self.producers.open_alone() {
@@ -61,23 +82,12 @@ impl Worker {
             }
             self.troubles.abandon_trials(now);
         }
-        let patience = match stage {
-            Stage::Queue => GRACE,
-            Stage::All => PURGE_TIMEOUT,
-        };
-        self.taking = Some(Taking {
-            stage,
-            until: now + patience,
-            then,
-        });
-        if then != AfterTaking::Sort {
-            self.stop_deciding();
-        }
+        self.phase.begin_taking(taking);
         self.give_up_partitioning();
     }
 
     pub(super) fn check_taking(&mut self, now: Instant) {
-        let Some(taking) = &mut self.taking else {
+        let Some(taking) = self.phase.taking() else {
             return;
         };
         let owes = if taking.then == AfterTaking::WriteToFile {
@@ -92,14 +102,14 @@ impl Worker {
             taking.stage = Stage::All;
             taking.until = now + PURGE_TIMEOUT;
             if let Some(main) = self.producers.open_main() {
-                main.purge();
+                taking.ask(main);
             }
             return;
         }
         let then = taking.then;
-        self.taking = None;
+        self.phase.end_taking();
         match then {
-            AfterTaking::WriteToFile => self.settle_returned(),
+            AfterTaking::WriteToFile => self.settle_handed_back(),
             // A producer that still owes reports is kept, and tried again when Kafka is back.
             _ if owes => self.fall_back("librdkafka does not hand its messages back"),
             AfterTaking::Rebuild => {
@@ -111,39 +121,14 @@ impl Worker {
                 self.sort(now);
             }
         }
-        if matches!(self.state, State::FallingBack | State::Ended) {
-            self.settle_returned();
+        if !self.phase.is_up() {
+            self.settle_handed_back();
         }
-    }
-
-    /// While Kafka is away there is no client but those that still owe something: none tries to connect,
-    /// and those that follow wait for nobody's back-off.
-    pub(super) fn close_clients_that_are_of_no_use(&mut self) {
-        let on_its_way = self
-            .replay
-            .as_ref()
-            .is_some_and(|replay| !replay.has_landed());
-        let trial = self
-            .replay
-            .as_ref()
-            .is_some_and(|replay| replay.is_trying());
-        if self.state == State::FallingBack && self.taking.is_none() && !trial {
-            if self.flight.main.is_empty() {
-                self.producers.close_main();
-            }
-            if self.flight.alone.is_empty() && !on_its_way {
-                self.producers.close_alone();
-                self.producers.close_replay();
-            }
-            return;
-        }
-        self.producers
-            .close_idle(self.flight.alone.is_empty() && !on_its_way, !on_its_way);
     }
 
     /// The producer is of no use any more: a new one gets what this one has.
     pub(super) fn rebuild(&mut self) {
-        if self.taking.is_some() {
+        if self.phase.is_taking() {
             return;
         }
         if let Some((code, text)) = self
@@ -155,10 +140,13 @@ impl Worker {
             warn!(target: STATE, "librdkafka gave up ({why}); the producer is made anew");
             self.shared.statistics.error(why);
         }
-        if self.producers.may_replace_main() {
+        if !self.producers.may_replace_main() {
+            return self.fall_back("the producer failed again");
+        }
+        if self.phase.is_up() || !self.flight.main.is_empty() {
             self.take_back(AfterTaking::Rebuild);
         } else {
-            self.fall_back("the producer failed again");
+            self.producers.close_main();
         }
     }
 
@@ -173,7 +161,7 @@ impl Worker {
 
     /// All that was taken back is given to the next producer.
     fn give_again(&mut self) {
-        if !matches!(self.state, State::Connecting | State::Publishing) {
+        if !self.phase.is_up() {
             return;
         }
         let since = self.handed_back.since();
@@ -215,8 +203,8 @@ impl Worker {
     }
 
     /// What was handed back goes to file, in the order in which it was queued.
-    pub(super) fn settle_returned(&mut self) {
-        if self.handed_back.is_empty() || self.is_deciding() {
+    pub(super) fn settle_handed_back(&mut self) {
+        if self.handed_back.is_empty() || self.phase.is_deciding() {
             return;
         }
         let batch = self.handed_back.take();

@@ -19,7 +19,6 @@ use super::troubles::Target;
 use crate::fallback::{Command, Offer, Permission, Replayer, ReplayerParts, Verdicts};
 use crate::kafka::{Ticket, describe};
 use crate::message::{Amount, Batch, TopicId};
-use crate::statistics::State;
 
 /// The file that is being written is sealed after this, so that it can be replayed while Kafka is there…
 const SEAL_AFTER: Duration = Duration::from_secs(1);
@@ -33,12 +32,6 @@ struct Numbered {
     next_id: u64,
     batch: Batch,
     partitioned: bool,
-}
-
-/// The oldest message on disk is on its way, to find out whether Kafka takes it.
-struct Trial {
-    until: Instant,
-    of: Option<Target>,
 }
 
 pub(super) struct Replaying {
@@ -63,7 +56,6 @@ pub(super) struct Replaying {
     tries: HashMap<u64, u32>,
     /// Nothing is handed over until all is reported: then batches become smaller.
     smaller_batches: bool,
-    trial: Option<Trial>,
 }
 
 impl Replaying {
@@ -82,17 +74,12 @@ impl Replaying {
             retimed: HashMap::new(),
             tries: HashMap::new(),
             smaller_batches: false,
-            trial: None,
         }
     }
 
     /// Nothing is with librdkafka.
     pub(super) fn has_landed(&self) -> bool {
         self.on_its_way.is_zero()
-    }
-
-    pub(super) fn is_trying(&self) -> bool {
-        self.trial.is_some()
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -187,7 +174,7 @@ impl Worker {
         match offer {
             Offer::Found => self.connect(),
             Offer::Nothing => {
-                if replay.trial.take().is_some() {
+                if self.phase.is_trying() {
                     self.recover();
                 }
             }
@@ -224,16 +211,18 @@ impl Worker {
     }
 
     fn check_permission(&mut self) {
-        let state = self.state;
         let is_ending = self.ending.is_some();
         let Some(replay) = &mut self.replay else {
             return;
         };
-        let permission = match state {
-            _ if is_ending => Permission::Hold,
-            State::Publishing => Permission::Flow,
-            State::FallingBack if replay.trial.is_some() => Permission::One,
-            _ => Permission::Hold,
+        let permission = if is_ending {
+            Permission::Hold
+        } else if self.phase.is_publishing() {
+            Permission::Flow
+        } else if self.phase.is_trying() {
+            Permission::One
+        } else {
+            Permission::Hold
         };
         if permission == replay.permission {
             return;
@@ -254,10 +243,7 @@ impl Worker {
         let Some(replay) = &mut self.replay else {
             return self.recover();
         };
-        replay.trial = Some(Trial {
-            until: Instant::now() + window,
-            of: None,
-        });
+        self.phase.begin_trial(Instant::now() + window);
         replay.permit(Permission::One);
         let grant = replay.replayer.commander();
         // First the file that is being written, which may hold the oldest.
@@ -265,28 +251,16 @@ impl Worker {
             .seal(move || grant(Command::Grant(Permission::One)));
     }
 
-    pub(super) fn is_trying(&self) -> bool {
-        self.replay.as_ref().is_some_and(Replaying::is_trying)
-    }
-
     fn check_trial(&mut self) {
         let now = Instant::now();
-        let Some(replay) = &mut self.replay else {
-            return;
-        };
-        if replay
-            .trial
-            .as_ref()
-            .is_some_and(|trial| trial.until <= now)
-        {
+        if self.phase.trial().is_some_and(|trial| trial.until <= now) {
             self.trial_failed(RDKafkaErrorCode::MessageTimedOut);
         }
     }
 
     /// No answer about the message. If the cluster still answers, it was its topic's trouble.
     fn trial_failed(&mut self, code: RDKafkaErrorCode) {
-        let trial = self.replay.as_mut().and_then(|replay| replay.trial.take());
-        let Some(trial) = trial else {
+        let Some(trial) = self.phase.end_trial() else {
             return;
         };
         debug!(
@@ -303,8 +277,7 @@ impl Worker {
     fn replay_was_answered(&mut self, id: u64) {
         self.cluster.has_answered();
         self.was_answered(Ticket::file(id));
-        let trial = self.replay.as_mut().and_then(|replay| replay.trial.take());
-        if trial.is_some() {
+        if self.phase.is_trying() {
             self.recover();
         }
     }
@@ -332,7 +305,7 @@ impl Worker {
 
     /// While Kafka is there, what was written to file is sealed soon, and so replayed.
     fn seal_for_replay(&mut self) {
-        if self.state != State::Publishing {
+        if !self.phase.is_publishing() {
             return;
         }
         let Some(since) = self.writer.unsealed_since() else {

@@ -105,7 +105,7 @@ impl Worker {
 
     fn live_leaves_room(&self) -> bool {
         self.held_back.is_empty()
-            && self.taking.is_none()
+            && !self.phase.is_taking()
             && self
                 .replay
                 .as_ref()
@@ -146,7 +146,7 @@ impl Worker {
             return true;
         };
         let trial = match way {
-            Way::File if replay.trial.is_none() => {
+            Way::File if !self.phase.is_trying() => {
                 replay.return_one(id, topic);
                 return true;
             }
@@ -160,7 +160,7 @@ impl Worker {
                 Some(target)
             }
         };
-        if let Some(trial) = &mut replay.trial {
+        if let Some(trial) = self.phase.trial() {
             trial.of = Some(Target {
                 topic,
                 partition: record.partition,
@@ -179,7 +179,7 @@ impl Worker {
             || is_large
             // Others wait for its outcome, and nothing of its topic can overtake it: it may time out with
             // the retry window.
-            || replay.trial.is_some()
+            || self.phase.is_trying()
             || trial.is_some();
         replay.alone.retain(|_, left| *left > 0);
         let producer = if alone {
@@ -300,7 +300,7 @@ impl Worker {
             origin: Origin::File,
             alone: fate.alone,
             is_old: is_old(record.timestamp),
-            answered_lately: answered_lately && replay.trial.is_none(),
+            answered_lately: answered_lately && !self.phase.is_trying(),
             tries: replay.count_try(outcome, fate.alone, fate.fingerprint),
         });
         match verdict {
@@ -329,17 +329,16 @@ impl Worker {
                 replay.return_one(id, topic);
                 // The time of now was not taken either, if it was that.
                 replay.retimed.remove(&topic);
-                let was_trial = replay.trial.take().is_some();
                 let target = match extent {
                     Extent::Partition => target,
                     Extent::Topic => Target::topic(topic),
                 };
                 self.are_troubled(vec![(target, code)]);
-                if was_trial {
+                if self.phase.is_trying() {
                     self.recover();
                 }
             }
-            Verdict::Inquire if replay.trial.is_some() => {
+            Verdict::Inquire if self.phase.is_trying() => {
                 replay.return_one(id, topic);
                 self.trial_failed(code);
             }
@@ -365,7 +364,7 @@ impl Worker {
             return;
         };
         replay.return_one(id, topic);
-        if replay.trial.take().is_some() {
+        if self.phase.is_trying() {
             self.recover();
         }
     }
