@@ -12,7 +12,7 @@
 mod client;
 mod config;
 mod events;
-mod inquiry;
+mod inquirer;
 mod outcome;
 mod partitioner;
 mod partitions;
@@ -29,7 +29,7 @@ use rdkafka::bindings as rd;
 pub use client::Client;
 pub use config::{ConfigError, Tuning};
 pub use events::{Acknowledged, Failure, Reports};
-pub use inquiry::{Findings, Inquirer};
+pub use inquirer::{Findings, Inquirer};
 pub use outcome::{Outcome, classify, describe};
 pub use partitioner::Partitioner;
 pub use partitions::{Described, PartitionInfo, describe_topics};

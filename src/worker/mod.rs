@@ -11,7 +11,9 @@ mod ending;
 mod flight;
 mod forgetting;
 mod handed_back;
+mod inquiry;
 mod outstanding;
+mod overdue;
 mod partitioning;
 mod phase;
 mod probing;
@@ -45,6 +47,7 @@ use ending::Ending;
 use flight::Flight;
 use forgetting::Forgetting;
 use handed_back::HandedBack;
+use inquiry::Asked;
 use partitioning::Partitioning;
 pub use partitioning::{CustomPartitioner, PartitionJob, PartitionReply};
 use phase::Phase;
@@ -104,6 +107,7 @@ pub struct Worker {
     troubles: Troubles,
     sizes: RefusedSizes,
     probing: Probing,
+    asked: Asked,
     partitioning: Option<Partitioning>,
     forgetting: Forgetting,
     /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up, or it
@@ -137,6 +141,7 @@ impl Worker {
             troubles,
             sizes: RefusedSizes::default(),
             probing: Probing::default(),
+            asked: Asked::default(),
             partitioning: parts.partitioner.map(Partitioning::new),
             forgetting: Forgetting::default(),
             held_back: VecDeque::new(),
@@ -261,6 +266,14 @@ impl Worker {
         self.check_ending();
         self.waiters.tell(&self.shared, self.phase.is_ended());
         busy
+    }
+
+    fn check_time(&mut self) {
+        let now = Instant::now();
+        self.check_taking(now);
+        self.check_probes(now);
+        self.check_overdue(now);
+        self.check_partitioning();
     }
 
     fn obey(&mut self, request: Request) {

@@ -191,7 +191,7 @@ impl Phase {
     }
 
     /// Librdkafka's queue is full.
-    pub(super) fn is_full(&mut self) {
+    pub(super) fn becomes_full(&mut self) {
         if let Phase::Up(Up { hand_over, .. }) = self
             && matches!(hand_over, HandOver::Open)
         {
@@ -200,7 +200,7 @@ impl Phase {
     }
 
     /// Reports have come: there is room in librdkafka's queue.
-    pub(super) fn has_room(&mut self) {
+    pub(super) fn has_room_again(&mut self) {
         if let Phase::Up(Up { hand_over, .. }) = self
             && matches!(hand_over, HandOver::Full)
         {
@@ -364,14 +364,14 @@ mod tests {
     #[test]
     fn nothing_is_handed_over_while_librdkafka_is_full_shrinks_or_gives_back() {
         let mut phase = publishing();
-        phase.is_full();
+        phase.becomes_full();
         assert!(!phase.is_open());
         phase.begin_shrinking(Instant::now());
-        phase.has_room();
+        phase.has_room_again();
         assert!(!phase.is_open() && phase.shrinking_since().is_some());
         phase.begin_taking(taking(AfterTaking::Sort));
         phase.begin_shrinking(Instant::now());
-        phase.is_full();
+        phase.becomes_full();
         assert!(phase.is_taking() && phase.shrinking_since().is_none());
         phase.end_taking();
         assert!(phase.is_open());

@@ -15,6 +15,8 @@ const STEP: u64 = 4;
 const REPLACEMENT_PAUSE: Duration = Duration::from_secs(10);
 /// A client beside the main one that had nothing to do for so long is closed.
 const IDLE: Duration = Duration::from_secs(30);
+/// How often librdkafka is made to look for messages that have timed out.
+const NUDGE: Duration = Duration::from_millis(200);
 
 /// A client that is made when it is needed.
 #[derive(Default)]
@@ -33,6 +35,7 @@ pub(super) struct Producers {
     last_replacement: Option<Instant>,
     /// The next main client gets smaller batches.
     shrinks_main: bool,
+    last_nudge: Option<Instant>,
     main: Spare,
     alone: Spare,
     replay: Spare,
@@ -57,6 +60,7 @@ impl Producers {
             idempotent: true,
             last_replacement: None,
             shrinks_main: false,
+            last_nudge: None,
             main: Spare {
                 producer: Some(main),
                 last_used: None,
@@ -136,6 +140,17 @@ impl Producers {
         [&self.main, &self.alone, &self.replay]
             .into_iter()
             .filter_map(|spare| spare.producer.as_ref())
+    }
+
+    /// Makes librdkafka see in time what has timed out.
+    pub(super) fn nudge(&mut self, now: Instant) {
+        if self.last_nudge.is_some_and(|last| now - last < NUDGE) {
+            return;
+        }
+        self.last_nudge = Some(now);
+        for producer in self.open() {
+            producer.nudge();
+        }
     }
 
     /// The main client's handle, for a question that may block.

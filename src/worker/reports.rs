@@ -40,7 +40,7 @@ impl Worker {
         let mut collected = Collected::default();
         let any = main.poll(&mut collected);
         if any {
-            self.phase.has_room();
+            self.phase.has_room_again();
         }
         // After a fatal error, what a report says of its message is a consequence.
         let is_fatal = !collected.failed.is_empty() && main.fatal_error().is_some();
@@ -180,9 +180,9 @@ impl Worker {
     }
 
     /// Whether a message of this size was refused by this topic lately.
-    pub(super) fn may_be_too_large(&self, topic: TopicId, size: u64) -> bool {
+    pub(super) fn may_be_too_large(&self, topic: TopicId, size: u64, now: Instant) -> bool {
         // With compression, size alone does not decide.
-        !self.producers.config().compresses && self.sizes.was_refused(topic, size, Instant::now())
+        !self.producers.config().compresses && self.sizes.was_refused(topic, size, now)
     }
 
     /// A batch was refused; which of its messages is at fault shows when each goes alone.

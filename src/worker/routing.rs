@@ -1,6 +1,5 @@
 //! From the inbox to Kafka or to file.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
@@ -136,7 +135,6 @@ impl Worker {
         let room = self
             .flight_limit()
             .saturating_sub(self.shared.statistics.flight().cost());
-        let shared = Arc::clone(&self.shared);
         let topics = self.producers.open_main().map_or(0, Producer::topic_count);
         let mut has_time = true;
         let mut sent = Amount::default();
@@ -145,65 +143,17 @@ impl Worker {
             if sent.cost() >= room && !sent.is_zero() {
                 break;
             }
-            let size = Amount::of_one(key.len() + value.len());
-            let mut record = *record;
-            let trial = match self.troubles.way(&record, key, now) {
-                Way::File => {
-                    to_file.push(record, key, value);
-                    batch.advance();
-                    continue;
-                }
-                Way::Kafka(partition) => {
-                    record.partition = partition;
-                    None
-                }
-                Way::Trial(target) => {
-                    record.partition = target.partition_of(&record);
-                    Some(target)
-                }
-            };
-            let topic = record.topic;
-            let ticket = Ticket::live(self.flight.next());
-            let name = || shared.topics.name(topic);
-            let alone = trial.is_some() || self.may_be_too_large(topic, size.bytes);
-            let producer = if alone {
-                self.producers.alone()
-            } else {
-                self.producers.main()
-            };
-            let produced = producer.map_or(Err(RDKafkaErrorCode::Fail), |producer| {
-                producer.produce(&record, name, key, value, ticket, now_ms)
-            });
-            match produced {
-                Ok(()) => {
-                    if alone {
-                        self.flight.sent_alone(now);
-                    } else {
-                        self.flight.sent(topic, since.unwrap_or(now), now);
-                    }
-                    if let Some(target) = trial {
-                        self.troubles.begin_trial(target, ticket, now);
-                    }
-                    sent.add(size);
-                    batch.advance();
-                    let topics_now = self.producers.open_main().map_or(0, Producer::topic_count);
-                    if topics_now > topics && now.elapsed() > TURN {
-                        has_time = false;
-                        break;
-                    }
-                }
-                Err(RDKafkaErrorCode::QueueFull) => {
-                    self.phase.is_full();
-                    break;
-                }
-                Err(code) => {
-                    match self.not_handed_over(record, size, code) {
-                        Handed::ToFile => to_file.push(record, key, value),
-                        Handed::Discarded => {}
-                        Handed::Later => break,
-                    }
-                    batch.advance();
-                }
+            match self.hand_one_over(*record, key, value, since.unwrap_or(now), (now, now_ms)) {
+                Handed::Sent => sent.add(Amount::of_one(key.len() + value.len())),
+                Handed::ToFile(record) => to_file.push(record, key, value),
+                Handed::Discarded => {}
+                Handed::Later => break,
+            }
+            batch.advance();
+            let topics_now = self.producers.open_main().map_or(0, Producer::topic_count);
+            if topics_now > topics && now.elapsed() > TURN {
+                has_time = false;
+                break;
             }
         }
         self.shared
@@ -216,6 +166,59 @@ impl Worker {
             self.held_back.push_front(Held { batch, since });
         }
         has_time
+    }
+
+    /// Hands over one message, which has been waiting since then.
+    fn hand_one_over(
+        &mut self,
+        mut record: Record,
+        key: &[u8],
+        value: &[u8],
+        since: Instant,
+        (now, now_ms): (Instant, i64),
+    ) -> Handed {
+        let trial = match self.troubles.way(&record, key, now) {
+            Way::File => return Handed::ToFile(record),
+            Way::Kafka(partition) => {
+                record.partition = partition;
+                None
+            }
+            Way::Trial(target) => {
+                record.partition = target.partition_of(&record);
+                Some(target)
+            }
+        };
+        let topic = record.topic;
+        let size = Amount::of_one(key.len() + value.len());
+        let ticket = Ticket::live(self.flight.next());
+        let alone = trial.is_some() || self.may_be_too_large(topic, size.bytes, now);
+        let producer = if alone {
+            self.producers.alone()
+        } else {
+            self.producers.main()
+        };
+        let name = || self.shared.topics.name(topic);
+        let produced = producer.map_or(Err(RDKafkaErrorCode::Fail), |producer| {
+            producer.produce(&record, name, key, value, ticket, now_ms)
+        });
+        match produced {
+            Ok(()) => {
+                if alone {
+                    self.flight.sent_alone(now);
+                } else {
+                    self.flight.sent(topic, since, now);
+                }
+                if let Some(target) = trial {
+                    self.troubles.begin_trial(target, ticket, now);
+                }
+                Handed::Sent
+            }
+            Err(RDKafkaErrorCode::QueueFull) => {
+                self.phase.becomes_full();
+                Handed::Later
+            }
+            Err(code) => self.not_handed_over(record, size, code),
+        }
     }
 
     /// A producer's batch size is for life, so it is replaced: when it has nothing on its way, or
@@ -271,15 +274,15 @@ impl Worker {
                 self.shared.statistics.error(why);
             }
         }
-        Handed::ToFile
+        Handed::ToFile(record)
     }
 }
 
-/// What became of a message that librdkafka refused at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What became of a message that was to be handed over.
 enum Handed {
+    Sent,
     Discarded,
-    ToFile,
+    ToFile(Record),
     /// It stays at the head of its batch.
     Later,
 }

@@ -141,7 +141,7 @@ impl Worker {
         let (topic, ticket) = (record.topic, Ticket::file(id));
         let way = self.troubles.way(&record, key, now);
         let shared = Arc::clone(&self.shared);
-        let is_large = self.may_be_too_large(topic, size.bytes);
+        let is_large = self.may_be_too_large(topic, size.bytes, now);
         let Some(replay) = &mut self.replay else {
             return true;
         };
