@@ -108,15 +108,20 @@ export const WORKLOADS = {
     warmUp: 20_000,
     contenders: ['addon'],
   },
-  files: {
-    title: 'one file of one message for each of 100,000 dead processes',
-    task: 'files',
-    place: 'topic',
-    settings: TUNED,
-    bytes: 170,
-    messages: 100_000,
-    contenders: ['addon'],
-  },
+  ...Object.fromEntries(
+    [1000, 10_000, 100_000].map((count) => [
+      `files-${count}`,
+      {
+        title: `one file of one message for each of ${count.toLocaleString('en')} dead processes`,
+        task: 'files',
+        place: 'topic',
+        settings: TUNED,
+        bytes: 170,
+        messages: count,
+        contenders: ['addon'],
+      },
+    ])
+  ),
   'replay-latency': {
     title: 'live acknowledgement at 10,000 messages/s, without and with a replay',
     task: 'replay-latency',
@@ -203,7 +208,12 @@ Object.assign(WORKLOADS, {
 
 /** Names that stand for several workloads. */
 export const GROUPS = {
-  rtt: Object.keys(WORKLOADS).filter((name) => name.startsWith('rtt-')),
+  ...Object.fromEntries(
+    ['rtt', 'files'].map((kind) => [
+      kind,
+      Object.keys(WORKLOADS).filter((name) => name.startsWith(`${kind}-`)),
+    ])
+  ),
 }
 
 const QUICK = { messages: 50_000, warmUp: 2000, bursts: 50, seconds: 3, times: 1 }
