@@ -97,6 +97,18 @@ const COLUMNS = {
     ['MB more than idle', 'moreRss', MB],
     ['descriptors more', 'moreDescriptors', WHOLE],
   ],
+  living: [
+    ['% of a core, alone', 'alone', RATIO],
+    ['among others', 'among', RATIO],
+    ['difference', 'percent', RATIO],
+  ],
+  large: [
+    ['first ms, at worst', 'firstMs', WHOLE],
+    ['end() ms, at worst', 'endMs', WHOLE],
+    ['end() ms without Kafka', 'futileEndMs', WHOLE],
+    ['MB more than idle', 'moreRss', MB],
+    ['descriptors more', 'moreDescriptors', WHOLE],
+  ],
   'replay-latency': [
     ['p99 ms without', 'p99Without', MS],
     ['p99 ms with', 'p99', MS],

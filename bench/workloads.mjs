@@ -122,6 +122,26 @@ export const WORKLOADS = {
       },
     ])
   ),
+  living: {
+    title: 'an idle publisher among 10,000 others that live and have files',
+    task: 'living',
+    place: 'topic',
+    settings: { defaults: true },
+    bytes: 170,
+    files: 10_000,
+    seconds: 60,
+    contenders: ['addon'],
+  },
+  large: {
+    title: '50 GB in 800 files, begun anew four times',
+    task: 'large',
+    place: 'topic',
+    settings: TUNED,
+    bytes: 170,
+    files: 800,
+    size: 64 * 2 ** 20,
+    contenders: ['addon'],
+  },
   'replay-latency': {
     title: 'live acknowledgement at 10,000 messages/s, without and with a replay',
     task: 'replay-latency',

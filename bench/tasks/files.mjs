@@ -4,7 +4,7 @@
 import { readdir } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makePublisher } from '../contenders/addon.mjs'
-import { leave, Peak, usage } from './left.mjs'
+import { idleUsage, leave, Peak } from './left.mjs'
 import { startCpu } from './process.mjs'
 import { replayed } from './replay.mjs'
 
@@ -37,13 +37,4 @@ export async function run({ settings, bytes, messages: count }) {
     moreRss: peak.rss - idle.rss,
     moreDescriptors: peak.descriptors - idle.descriptors,
   }
-}
-
-/** What a publisher takes that is connected, and has nothing to do. */
-async function idleUsage(settings) {
-  const publisher = makePublisher(settings)
-  await publisher.init()
-  const idle = await usage()
-  await publisher.end()
-  return idle
 }

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process'
 import { readdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import { makePublisher } from '../contenders/addon.mjs'
 import { memory } from './process.mjs'
 
 const execute = promisify(execFile)
@@ -14,18 +15,26 @@ const PROGRAM = path.join(import.meta.dirname, '..', 'leave.mjs')
  *
  * @param {object} job
  * @param {number} job.count of instances, each with one file and a lock file
- * @param {number} job.messages in each file
- * @param {number} [job.size] of each file, in bytes, if it is to be larger than its messages
+ * @param {number} [job.size] of each file, in bytes; without it each has one message
  */
-export async function leave({ directory, topic, bytes, count, messages = 1, size }) {
+export async function leave({ directory, topic, bytes, count, size }) {
   await rm(directory, { recursive: true, force: true })
-  const job = JSON.stringify({ directory, topic, bytes, count, messages, size })
+  const job = JSON.stringify({ directory, topic, bytes, count, size })
   await execute(process.execPath, [PROGRAM, job])
 }
 
 /** Resident memory and open files of this process. */
-export async function usage() {
+async function usage() {
   return { rss: memory().rss, descriptors: (await readdir('/proc/self/fd')).length }
+}
+
+/** What a publisher takes that is connected, and has nothing to do. */
+export async function idleUsage(settings) {
+  const publisher = makePublisher(settings)
+  await publisher.init()
+  const idle = await usage()
+  await publisher.end()
+  return idle
 }
 
 /** The most of both that was seen until now; `see()` looks. */
