@@ -151,6 +151,10 @@ impl Lines {
     fn fill(&mut self) -> io::Result<()> {
         let left = self.end.saturating_sub(self.position);
         let most = left.min(self.buffer.len() as u64) as usize;
+        if most == 0 {
+            self.unused = 0..0;
+            return Ok(());
+        }
         self.read(most)
     }
 

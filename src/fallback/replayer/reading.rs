@@ -225,8 +225,8 @@ impl Replay {
             return Next::Ended;
         }
         let counted = self
-            .instance
-            .open_directory()
+            .backlog
+            .directory()
             .and_then(|directory| self.backlog.count_on(&directory, id));
         match counted {
             Ok(_) => {
