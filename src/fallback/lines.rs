@@ -72,6 +72,10 @@ impl Lines {
         self.end = end;
     }
 
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Where the next line begins.
     pub fn offset(&self) -> u64 {
         self.position - self.unused.len() as u64
