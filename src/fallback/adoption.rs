@@ -3,7 +3,6 @@
 //! A progress file is copied to the new name before the file gets it, and removed under the old one
 //! after that: whatever happens in between, the file has its progress beside it.
 
-use std::collections::HashSet;
 use std::io::{self, Read};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -134,7 +133,7 @@ impl Backlog {
         room: &mut (usize, u64),
     ) -> io::Result<()> {
         let owner = claim.instance;
-        let rejected: HashSet<SegmentId> = group.rejected.iter().copied().collect();
+        let mut failed = None;
         let files = std::mem::take(&mut group.files);
         for (at, id) in files.iter().copied().enumerate() {
             if at > 0 && (room.0 == 0 || room.1 == 0) {
@@ -147,10 +146,17 @@ impl Backlog {
                 names::segment(owner, id),
                 names::segment(self.instance.uuid, new),
             );
-            let Some(has_progress) = self.rename(directory, &old_name, &name)? else {
-                continue;
+            let is_expected = group.progress.binary_search(&id).is_ok();
+            let has_progress = match self.rename(directory, &old_name, &name, is_expected) {
+                Ok(Some(has_progress)) => has_progress,
+                Ok(None) => continue,
+                // The others can be taken, though.
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
             };
-            if rejected.contains(&id) {
+            if group.rejected.binary_search(&id).is_ok() {
                 // What stays behind is still found by whoever looks for it.
                 let _ = directory.rename(
                     &names::rejected(&old_name),
@@ -161,8 +167,11 @@ impl Backlog {
             let bytes = self.open(directory, name, new, claim.is_certain, has_progress);
             *room = (room.0.saturating_sub(1), room.1.saturating_sub(bytes));
         }
-        let known: HashSet<SegmentId> = files.into_iter().collect();
-        for id in group.progress.iter().filter(|id| !known.contains(id)) {
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let is_known = |id: &SegmentId| files.binary_search(id).is_ok();
+        for id in group.progress.iter().filter(|id| !is_known(id)) {
             // Its file was removed, and then the process died.
             directory.remove_if_there(&names::progress(&names::segment(owner, *id)))?;
         }
@@ -176,7 +185,13 @@ impl Backlog {
     }
 
     /// Returns whether there is progress beside the file; `None` if the file was not there.
-    fn rename(&self, directory: &Directory, old: &str, new: &str) -> io::Result<Option<bool>> {
+    fn rename(
+        &self,
+        directory: &Directory,
+        old: &str,
+        new: &str,
+        is_expected: bool,
+    ) -> io::Result<Option<bool>> {
         let (old_progress, new_progress) = (names::progress(old), names::progress(new));
         // Looked for now: its writer may have lived when the directory was listed.
         let has_progress = match directory.read(&old_progress) {
@@ -187,8 +202,11 @@ impl Backlog {
                 directory.replace(&new_progress, &bytes, mode, false)?;
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(error),
+            Err(error) if is_expected && error.kind() != io::ErrorKind::NotFound => {
+                return Err(error);
+            }
+            // What is no plain file is none.
+            Err(_) => false,
         };
         let renamed = directory.rename(old, directory, new);
         if has_progress {

@@ -39,7 +39,7 @@ pub struct Listing {
     limit: Option<Uuid>,
 }
 
-/// What one instance has there.
+/// What one instance has there, each in order.
 #[derive(Default)]
 pub struct Group {
     pub files: Vec<SegmentId>,
