@@ -10,10 +10,10 @@ import { makeMessages } from './messages.mjs'
 const BOOT = '/proc/sys/kernel/random/boot_id'
 const AT_ONCE = 500
 
-const { directory, topic, bytes, count, size } = JSON.parse(process.argv[2])
+const { directory, topic, bytes, count, size, elsewhere } = JSON.parse(process.argv[2])
 
 const boot = await readFile(BOOT, 'utf8').catch(() => '')
-const lock = `${JSON.stringify({ host: hostname(), boot: boot.trim(), pid: 1, beat: 1 })}\n`
+const lock = `${JSON.stringify({ host: hostname(), boot: elsewhere ? 'another' : boot.trim(), pid: 1, beat: 1 })}\n`
 const messages = makeMessages(bytes)
 let made = 0
 let large = null

@@ -122,6 +122,16 @@ export const WORKLOADS = {
       },
     ])
   ),
+  elsewhere: {
+    title: 'the same for 10,000 that died on another machine',
+    task: 'files',
+    place: 'topic',
+    settings: TUNED,
+    bytes: 170,
+    messages: 10_000,
+    elsewhere: true,
+    contenders: ['addon'],
+  },
   living: {
     title: 'an idle publisher among 10,000 others that live and have files',
     task: 'living',

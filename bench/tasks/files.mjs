@@ -8,9 +8,9 @@ import { idleUsage, leave, Peak } from './left.mjs'
 import { startCpu } from './process.mjs'
 import { replayed } from './replay.mjs'
 
-export async function run({ settings, bytes, messages: count }) {
+export async function run({ settings, bytes, messages: count, elsewhere }) {
   const { directory, topic } = settings
-  await leave({ directory, topic, bytes, count })
+  await leave({ directory, topic, bytes, count, elsewhere })
   const idle = await idleUsage({ ...settings, directory: `${directory}-idle` })
 
   const cpu = startCpu()
@@ -24,6 +24,8 @@ export async function run({ settings, bytes, messages: count }) {
   }
   const seconds = (performance.now() - begin) / 1000
   await connected
+  // Where the writer may live, a file that is done stays for a moment.
+  while (publisher.getStatistics().replay.files > 0) await delay(50)
   await publisher.end()
   const cpuSeconds = cpu() / 1e6
   const left = await readdir(directory)

@@ -16,10 +16,11 @@ const PROGRAM = path.join(import.meta.dirname, '..', 'leave.mjs')
  * @param {object} job
  * @param {number} job.count of instances, each with one file and a lock file
  * @param {number} [job.size] of each file, in bytes; without it each has one message
+ * @param {boolean} [job.elsewhere] they died on another machine, so that no lock tells of it
  */
-export async function leave({ directory, topic, bytes, count, size }) {
+export async function leave({ directory, topic, bytes, count, size, elsewhere }) {
   await rm(directory, { recursive: true, force: true })
-  const job = JSON.stringify({ directory, topic, bytes, count, size })
+  const job = JSON.stringify({ directory, topic, bytes, count, size, elsewhere })
   await execute(process.execPath, [PROGRAM, job])
 }
 

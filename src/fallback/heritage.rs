@@ -11,12 +11,12 @@ use uuid::Uuid;
 use super::directory::Directory;
 use super::listing::{Found, Group, Listing, Part};
 use super::names;
-use super::rivals::{Claim, Rivals};
+use super::rivals::{Claim, Rivals, Worth};
 
 /// A file without an owner that gives signs of life is left behind when it has not changed for this long.
 pub const QUIET: Duration = Duration::from_secs(600);
-/// So many others are looked at after one listing, those first that have not been looked at for longest:
-/// what that costs is bounded, however many live on the directory.
+/// So many that hold their locks are looked at after one listing, those first that have not been looked at
+/// for longest: what that costs is bounded, however many live on the directory.
 const MOST_LOOKS: usize = 1000;
 /// What could not be taken over is not tried again before this.
 const REFUSED: Duration = Duration::from_secs(10);
@@ -71,8 +71,8 @@ impl Heritage {
     }
 
     fn those_to_look_at(&self) -> Vec<(Reverse<Option<SystemTime>>, usize)> {
-        let (mut known, mut unknown) = (Vec::new(), Vec::new());
-        let mut at = 0;
+        let (mut wanted, mut alive) = (Vec::new(), Vec::new());
+        let (mut at, now) = (0, Instant::now());
         for of_one in self.found.chunk_by(|one, next| one.owner == next.owner) {
             let begin = at;
             at += of_one.len();
@@ -82,15 +82,16 @@ impl Heritage {
             if !is_left || self.refused.contains_key(&first.owner) {
                 continue;
             }
-            match self.rivals.looked(first.owner) {
-                Some(looked) => known.push((looked, begin)),
-                None => unknown.push((Reverse(None), begin)),
+            match self.rivals.worth(first.owner, now) {
+                Worth::Much => wanted.push((Reverse(None), begin)),
+                Worth::Little(looked) => alive.push((looked, begin)),
+                Worth::Nothing => {}
             }
         }
-        known.sort_unstable();
-        known.truncate(MOST_LOOKS.saturating_sub(unknown.len()));
-        unknown.extend(known.into_iter().map(|(_, begin)| (Reverse(None), begin)));
-        unknown
+        alive.sort_unstable();
+        alive.truncate(MOST_LOOKS.saturating_sub(wanted.len()));
+        wanted.extend(alive.into_iter().map(|(_, begin)| (Reverse(None), begin)));
+        wanted
     }
 
     pub fn is_empty(&self) -> bool {

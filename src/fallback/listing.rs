@@ -10,7 +10,7 @@ use super::names::{self, FileKind, SegmentId};
 /// So many files are remembered at once, of whole instances; the others' turn comes when these are done.
 const MOST_FOUND: usize = 400_000;
 
-/// What a file is to its instance; of an instance without any other, its lock.
+/// What a file is to its instance. A lock is remembered where it tells of the instance alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     File,
@@ -74,7 +74,9 @@ impl Listing {
         }
         let found = &mut listing.found;
         found.sort_unstable();
-        found.dedup_by(|next, before| next.part == Part::Lock && next.owner == before.owner);
+        found.dedup_by(|next, before| {
+            next.part == Part::Lock && next.owner == before.owner && before.part != Part::Rejected
+        });
         found.shrink_to_fit();
         Ok(listing)
     }

@@ -47,10 +47,30 @@ pub struct Claim {
     lock: Option<File>,
 }
 
+/// Whether another look at an instance may tell something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// It is not known, or has been silent for long enough.
+    Much,
+    /// It was not silent for long enough yet.
+    Nothing,
+    /// It has held its lock, when it was last looked at.
+    Little(Instant),
+}
+
 impl Rivals {
-    /// When this one was last looked at.
-    pub fn looked(&self, instance: Uuid) -> Option<Instant> {
-        self.seen.get(&instance).map(|sighting| sighting.looked)
+    pub fn worth(&self, instance: Uuid, now: Instant) -> Worth {
+        match self.seen.get(&instance) {
+            None => Worth::Much,
+            Some(Sighting {
+                silence: Some(silence),
+                ..
+            }) if now.duration_since(silence.since) < SILENCE => Worth::Nothing,
+            Some(Sighting {
+                silence: Some(_), ..
+            }) => Worth::Much,
+            Some(Sighting { looked, .. }) => Worth::Little(*looked),
+        }
     }
 
     /// Whether the death of some may show just by time.
@@ -241,14 +261,16 @@ mod tests {
         let path = top.path().join(names::lock(instance));
         fs::write(&path, r#"{"host":"h","boot":"another","pid":1,"beat":1}"#).unwrap();
         let mut rivals = Rivals::default();
-        let mut claim_at = |seconds| {
+        let claim_at = |rivals: &mut Rivals, seconds| {
             let now = start + Duration::from_secs(seconds);
             rivals.claim(&directory, instance, now).unwrap()
         };
-        assert!(claim_at(0).is_none());
+        assert!(claim_at(&mut rivals, 0).is_none());
+        assert_eq!(rivals.worth(instance, start + SILENCE / 2), Worth::Nothing);
+        assert_eq!(rivals.worth(instance, start + SILENCE), Worth::Much);
         // There was more of it than could be taken.
-        drop(claim_at(31).unwrap());
-        assert!(claim_at(32).is_some());
+        drop(claim_at(&mut rivals, 31).unwrap());
+        assert!(claim_at(&mut rivals, 32).is_some());
     }
 
     #[test]
