@@ -27,7 +27,7 @@ const MOST_UNSYNCED: u64 = 1024;
 impl Backlog {
     /// A file of which all is settled goes; one that has grown meanwhile stays.
     pub fn finish(&mut self, id: SegmentId) {
-        let directory = match self.instance.open_directory() {
+        let directory = match self.directory() {
             Ok(directory) => directory,
             Err(error) => return self.failed(id, "cannot be looked at", &error),
         };
@@ -41,6 +41,7 @@ impl Backlog {
             Ok(0) => {}
             Ok(bytes) => {
                 segment.done = None;
+                self.look_again();
                 return self.statistics.add_backlog(0, bytes);
             }
             Err(error) => return self.failed(id, "cannot be looked at", &error),
