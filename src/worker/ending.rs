@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, warn};
 
+use super::replay::Replaying;
 use super::taking::AfterTaking;
 use super::{Settle, Worker};
 use crate::kafka::flush;
@@ -95,7 +96,7 @@ impl Worker {
                 .is_some_and(|stage| !stage.is_idle());
         let in_flight = !self.flight.is_empty();
         // What is not acknowledged in time stays in its file.
-        let replaying = !late && self.replay.as_ref().is_some_and(|replay| !replay.is_idle());
+        let replaying = !late && !self.replay.is_idle();
         let Some(ending) = &mut self.ending else {
             return;
         };
@@ -204,7 +205,7 @@ impl Worker {
         self.writer.close();
         self.writer.join();
         // Without the worker's end of its channel the replayer ends, too.
-        self.replay = None;
+        self.replay = Replaying::off();
         self.instance.release();
         let counts = self.shared.statistics.counts();
         for (place, amount) in [

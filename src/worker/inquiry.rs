@@ -96,10 +96,7 @@ impl Worker {
                     .config
                     .retry_window
                     .is_some_and(|window| self.oldest_age(now) + DOUBT >= window);
-                let suspects = self
-                    .replay
-                    .as_mut()
-                    .is_some_and(|replay| !replay.take_suspects().is_empty());
+                let suspects = !self.replay.take_suspects().is_empty();
                 if was_deciding
                     && !self.cluster.answered_lately()
                     && (overdue || suspects || !self.handed_back.is_empty())
@@ -116,11 +113,7 @@ impl Worker {
             return;
         }
         let mut targets: Vec<_> = self.handed_back.targets().collect();
-        targets.extend(
-            self.replay
-                .iter_mut()
-                .flat_map(|replay| replay.take_suspects()),
-        );
+        targets.extend(self.replay.take_suspects());
         targets.sort_by_key(|(target, _)| (target.topic.0, target.partition));
         targets.dedup_by_key(|(target, _)| *target);
         self.are_troubled(targets);

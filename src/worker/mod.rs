@@ -8,6 +8,7 @@
 mod cluster;
 mod collected;
 mod ending;
+mod files;
 mod flight;
 mod forgetting;
 mod handed_back;
@@ -27,6 +28,7 @@ mod signals;
 mod sizes;
 mod states;
 mod taking;
+mod trial;
 mod troubles;
 mod verdict;
 mod waiters;
@@ -100,8 +102,7 @@ pub struct Worker {
     producers: Producers,
     writer: Writer,
     instance: Arc<Instance>,
-    /// Unless `fallback.replay` is off.
-    replay: Option<Replaying>,
+    replay: Replaying,
     flight: Flight,
     cluster: Cluster,
     troubles: Troubles,
@@ -139,7 +140,7 @@ impl Worker {
             flight: Flight::default(),
             cluster: Cluster::new(config.retry_window),
             troubles,
-            sizes: RefusedSizes::default(),
+            sizes: RefusedSizes::new(config.kafka.compresses),
             probing: Probing::default(),
             asked: Asked::default(),
             partitioning: parts.partitioner.map(Partitioning::new),
@@ -153,7 +154,7 @@ impl Worker {
             shared: parts.shared,
             writer: parts.writer,
             instance: parts.instance,
-            replay: None,
+            replay: Replaying::off(),
         }
     }
 
@@ -225,18 +226,14 @@ impl Worker {
         }
         let idle = self.flight.is_empty()
             && self.held_back.is_empty()
-            && self.replay.as_ref().is_none_or(Replaying::is_idle)
+            && self.replay.is_idle()
             && self.partitioning.as_ref().is_none_or(Partitioning::is_idle);
         let until_probe = self.probing.next_in();
         // Sealed for whom, if nobody replays?
-        let seals = self.replay.is_some()
+        let seals = self.replay.is_on()
             && self.phase.is_publishing()
             && self.writer.unsealed_since().is_some();
-        let replay_waits = self
-            .replay
-            .as_ref()
-            .is_some_and(Replaying::waits_for_topics);
-        let longest = match (idle && !seals, replay_waits) {
+        let longest = match (idle && !seals, self.replay.waits_for_topics()) {
             (false, _) => TICK / 4,
             (true, true) => TICK,
             (true, false) => TICK * 25,

@@ -42,11 +42,7 @@ impl Worker {
 
     /// Librdkafka's own time-outs are to come in time, too.
     fn nudge(&mut self, now: Instant) {
-        let replay_owes = self
-            .replay
-            .as_ref()
-            .is_some_and(|replay| !replay.has_landed());
-        if !self.flight.is_empty() || replay_owes {
+        if !self.flight.is_empty() || !self.replay.has_landed() {
             self.producers.nudge(now);
         }
     }
@@ -56,7 +52,6 @@ impl Worker {
         let oldest = self.flight.main.oldest();
         let oldest = oldest.into_iter().chain(self.flight.alone.oldest()).min();
         let live = oldest.map_or(Duration::ZERO, |oldest| now.duration_since(oldest));
-        let replay = self.replay.as_ref().map(|replay| replay.silence(now));
-        live.max(replay.unwrap_or_default())
+        live.max(self.replay.silence(now))
     }
 }

@@ -75,7 +75,7 @@ impl Worker {
             self.was_answered(Ticket::live(*number));
         }
         self.delivered(&collected);
-        self.replay_delivered(&collected.replayed, collected.replayed_amount);
+        self.replay_delivered(&collected);
         for mut returned in collected.failed {
             if returned.ticket.origin == Origin::File {
                 self.replay_returned(&returned, true);
@@ -177,12 +177,6 @@ impl Worker {
         } else {
             self.discard(Place::Flight, reason, amount, topic, &why);
         }
-    }
-
-    /// Whether a message of this size was refused by this topic lately.
-    pub(super) fn may_be_too_large(&self, topic: TopicId, size: u64, now: Instant) -> bool {
-        // With compression, size alone does not decide.
-        !self.producers.config().compresses && self.sizes.was_refused(topic, size, now)
     }
 
     /// A batch was refused; which of its messages is at fault shows when each goes alone.

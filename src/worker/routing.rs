@@ -191,7 +191,7 @@ impl Worker {
         let topic = record.topic;
         let size = Amount::of_one(key.len() + value.len());
         let ticket = Ticket::live(self.flight.next());
-        let alone = trial.is_some() || self.may_be_too_large(topic, size.bytes, now);
+        let alone = trial.is_some() || self.sizes.was_refused(topic, size.bytes, now);
         let producer = if alone {
             self.producers.alone()
         } else {

@@ -8,14 +8,25 @@ use crate::message::TopicId;
 /// How long a size that a topic has refused is remembered: its limit may be raised.
 const MEMORY: Duration = Duration::from_secs(60);
 
-#[derive(Default)]
 pub(super) struct RefusedSizes {
+    /// With compression, size alone does not decide: none is remembered.
+    compresses: bool,
     /// The least by topic, and when it was refused.
     least: HashMap<TopicId, (u64, Instant)>,
 }
 
 impl RefusedSizes {
+    pub(super) fn new(compresses: bool) -> Self {
+        RefusedSizes {
+            compresses,
+            least: HashMap::new(),
+        }
+    }
+
     pub(super) fn remember(&mut self, topic: TopicId, size: u64, now: Instant) {
+        if self.compresses {
+            return;
+        }
         let (least, since) = self.least.entry(topic).or_insert((size, now));
         *least = size.min(*least);
         *since = now;
@@ -42,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_least_size_counts_until_it_is_forgotten() {
-        let (mut sizes, now) = (RefusedSizes::default(), Instant::now());
+        let (mut sizes, now) = (RefusedSizes::new(false), Instant::now());
         let topic = TopicId(1);
         assert!(!sizes.was_refused(topic, u64::MAX, now));
         sizes.remember(topic, 200, now);
@@ -51,5 +62,9 @@ mod tests {
         assert!(!sizes.was_refused(topic, 199, now));
         assert!(!sizes.was_refused(TopicId(2), 200, now));
         assert!(!sizes.was_refused(topic, 200, now + MEMORY));
+
+        let mut compressed = RefusedSizes::new(true);
+        compressed.remember(topic, 200, now);
+        assert!(!compressed.was_refused(topic, 200, now));
     }
 }

@@ -58,10 +58,7 @@ impl Worker {
     /// While Kafka is away there is no client but those that still owe something: none tries to connect,
     /// and those that follow wait for nobody's back-off.
     pub(super) fn close_clients_that_are_of_no_use(&mut self) {
-        let on_its_way = self
-            .replay
-            .as_ref()
-            .is_some_and(|replay| !replay.has_landed());
+        let on_its_way = !self.replay.has_landed();
         if self.phase.is_probing() {
             if self.flight.main.is_empty() {
                 self.producers.close_main();

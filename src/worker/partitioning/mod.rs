@@ -66,7 +66,7 @@ impl Worker {
 
     /// Each message has its partition, or is left to the default partitioner.
     fn partitioned(&mut self, batch: Batch) {
-        if let Some(batch) = self.partitioned_for_replay(batch) {
+        if let Some(batch) = self.replay.partitioned(batch) {
             self.hand_over(Held { batch, since: None });
         }
     }
@@ -75,7 +75,7 @@ impl Worker {
         if batch.is_empty() {
             return;
         }
-        if let Some(batch) = self.unpartitioned_for_replay(batch) {
+        if let Some(batch) = self.replay.unpartitioned(batch) {
             self.writer.append(batch, Place::Worker);
         }
     }
@@ -185,7 +185,7 @@ impl Worker {
     /// What waits for the partitioner goes back to the head of the line.
     pub(super) fn give_up_partitioning(&mut self) {
         let batch = self.partitioning.as_mut().and_then(Partitioning::give_up);
-        if let Some(batch) = batch.and_then(|batch| self.unpartitioned_for_replay(batch)) {
+        if let Some(batch) = batch.and_then(|batch| self.replay.unpartitioned(batch)) {
             self.held_back.push_front(Held { batch, since: None });
         }
     }
