@@ -90,10 +90,7 @@ impl Worker {
         let waiting = !self.shared.inbox.held().is_zero()
             || !self.held_back.is_empty()
             || !self.handed_back.is_empty()
-            || self
-                .partitioning
-                .as_ref()
-                .is_some_and(|stage| !stage.is_idle());
+            || self.is_partitioning();
         let in_flight = !self.flight.is_empty();
         // What is not acknowledged in time stays in its file.
         let replaying = !late && !self.replay.is_idle();

@@ -4,6 +4,18 @@
 //! in the inbox. Between two turns it naps for a millisecond while there is traffic, and sleeps
 //! until it is woken when there is none. Nothing in a turn blocks: what would (metadata requests,
 //! flushing, destroying a client) runs on a thread of its own and comes back as a [`Signal`].
+//!
+//! Where things are:
+//! - A message's way: [`routing`] from the inbox, with the user's partitioner by [`partitioning`]; librdkafka
+//!   has it ([`flight`], [`outstanding`]); [`reports`] says what came back, and [`verdict`] what follows;
+//!   [`taking`] takes back what is overdue, and [`handed_back`] sorts it.
+//! - What is known: [`cluster`] (what Kafka has said lately, and how fast: [`pulse`]), [`troubles`] (circuits
+//!   of topics and partitions), [`sizes`].
+//! - The course of an outage: [`phase`] (what can be together), [`states`] (the transitions), [`overdue`],
+//!   [`inquiry`], [`probing`], [`trial`].
+//! - Files: [`replay`] decides, [`files`] carries out.
+//! - [`producers`] owns all clients; [`ending`] is the end; [`shared`], [`signals`] and [`waiters`] are the
+//!   contact with other threads.
 
 mod cluster;
 mod collected;
@@ -98,26 +110,30 @@ pub struct Parts {
 pub struct Worker {
     config: Config,
     shared: Arc<Shared>,
+    signals: Signals,
+    waiters: Waiters,
+
     phase: Phase,
+    probing: Probing,
+    asked: Asked,
+    ending: Option<Ending>,
+
+    /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up, or it
+    /// has to give up what it holds.
+    held_back: VecDeque<Held>,
+    partitioning: Option<Partitioning>,
+    flight: Flight,
+    handed_back: HandedBack,
+
+    cluster: Cluster,
+    troubles: Troubles,
+    sizes: RefusedSizes,
+    forgetting: Forgetting,
+
     producers: Producers,
     writer: Writer,
     instance: Arc<Instance>,
     replay: Replaying,
-    flight: Flight,
-    cluster: Cluster,
-    troubles: Troubles,
-    sizes: RefusedSizes,
-    probing: Probing,
-    asked: Asked,
-    partitioning: Option<Partitioning>,
-    forgetting: Forgetting,
-    /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up, or it
-    /// has to give up what it holds.
-    held_back: VecDeque<Held>,
-    handed_back: HandedBack,
-    ending: Option<Ending>,
-    waiters: Waiters,
-    signals: Signals,
 }
 
 impl Worker {
@@ -227,7 +243,7 @@ impl Worker {
         let idle = self.flight.is_empty()
             && self.held_back.is_empty()
             && self.replay.is_idle()
-            && self.partitioning.as_ref().is_none_or(Partitioning::is_idle);
+            && !self.is_partitioning();
         let until_probe = self.probing.next_in();
         // Sealed for whom, if nobody replays?
         let seals = self.replay.is_on()

@@ -34,25 +34,11 @@ impl Worker {
                     break;
                 };
                 self.writer.append(held.batch, Place::Worker);
-            } else if !self.phase.is_open()
-                || self.shared.statistics.flight().cost() >= self.flight_limit()
-            {
+            } else if self.is_blocked() {
                 if !self.spill(spill) {
                     break;
                 }
             } else {
-                if self
-                    .partitioning
-                    .as_ref()
-                    .is_some_and(|stage| !stage.is_idle())
-                {
-                    // Still with the partitioner, and so ahead of what is in the inbox.
-                    if !self.spill(spill) {
-                        break;
-                    }
-                    busy = true;
-                    continue;
-                }
                 if self.gathers_for().is_some() {
                     break;
                 }
@@ -69,6 +55,14 @@ impl Worker {
             busy = true;
         }
         busy
+    }
+
+    /// Whether what is in the inbox has to wait: for room in librdkafka, or behind a batch that is still
+    /// with the partitioner.
+    fn is_blocked(&self) -> bool {
+        !self.phase.is_open()
+            || self.shared.statistics.flight().cost() >= self.flight_limit()
+            || self.is_partitioning()
     }
 
     /// For how long the messages in the inbox may still wait for others (`batch`); not when somebody

@@ -38,6 +38,11 @@ pub trait CustomPartitioner: Send {
 }
 
 impl Worker {
+    pub(super) fn is_partitioning(&self) -> bool {
+        let stage = self.partitioning.as_ref();
+        stage.is_some_and(|stage| !stage.is_idle())
+    }
+
     /// Begins with a batch; with none in work before.
     pub(super) fn partition(&mut self, batch: Batch) {
         let now = Instant::now();

@@ -44,6 +44,34 @@ impl Context<'_> {
             share
         }
     }
+
+    /// `None` if this message can't go now; else what it is the trial of, if it is one.
+    fn choose_partition(
+        &mut self,
+        record: &mut Record,
+        key: &[u8],
+        now: Instant,
+    ) -> Option<Option<Target>> {
+        let tried = match self.troubles.way(record, key, now) {
+            Way::File if self.trial.is_none() => return None,
+            Way::File => None,
+            Way::Kafka(partition) => {
+                record.partition = partition;
+                None
+            }
+            Way::Trial(target) => {
+                record.partition = target.partition_of(record);
+                Some(target)
+            }
+        };
+        if let Some(trial) = &mut self.trial {
+            trial.of = Some(Target {
+                topic: record.topic,
+                partition: record.partition,
+            });
+        }
+        Some(tried)
+    }
 }
 
 pub(in super::super) enum Progress {
@@ -121,27 +149,10 @@ impl Replaying {
         context: &mut Context<'_>,
     ) -> Handed {
         let (topic, ticket) = (record.topic, Ticket::file(id));
-        let tried = match context.troubles.way(&record, key, now) {
-            Way::File if context.trial.is_none() => {
-                self.return_one(id, topic);
-                return Handed::Over;
-            }
-            Way::File => None,
-            Way::Kafka(partition) => {
-                record.partition = partition;
-                None
-            }
-            Way::Trial(target) => {
-                record.partition = target.partition_of(&record);
-                Some(target)
-            }
+        let Some(tried) = context.choose_partition(&mut record, key, now) else {
+            self.return_one(id, topic);
+            return Handed::Over;
         };
-        if let Some(trial) = &mut context.trial {
-            trial.of = Some(Target {
-                topic,
-                partition: record.partition,
-            });
-        }
         if self.is_retimed(topic) {
             record.timestamp = now_ms;
         }
