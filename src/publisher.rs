@@ -185,11 +185,7 @@ impl Publisher {
         )
         .map_err(reason)?;
         let (writer, instance) = start_writer(&config, &shared)?;
-        tracing::dispatcher::with_default(&shared.log, || {
-            for warning in &config.warnings {
-                tracing::warn!(kind = warning.as_str(), "{warning}");
-            }
-        });
+        log_warnings(&config, &shared);
         exit::watch(env, &shared)?;
         let worker = Worker::new(Parts {
             config,
@@ -234,6 +230,15 @@ impl Publisher {
         guarded(|| self.shared.request(request(Box::new(settle))), |_| ());
         Ok(promise)
     }
+}
+
+/// What is odd about the options.
+fn log_warnings(config: &Config, shared: &Shared) {
+    tracing::dispatcher::with_default(&shared.log, || {
+        for warning in &config.warnings {
+            tracing::warn!(kind = warning.as_str(), "{warning}");
+        }
+    });
 }
 
 /// A promise that is settled at the latest when nobody is left who could.

@@ -106,7 +106,7 @@ impl Worker {
             }
         }
         if in_flight && late {
-            if ending.remainder == Remainder::TakenBack {
+            if matches!(ending.remainder, Remainder::TakenBack | Remainder::Lost) {
                 return self.count_as_lost();
             }
             debug!(

@@ -230,11 +230,10 @@ impl Producers {
         std::mem::take(&mut self.idempotent) && self.config.idempotent
     }
 
-    /// The next main client gets smaller batches, if they can be. Returns whether that is news.
+    /// The next main client gets smaller batches, if they can be. Returns whether they can.
     pub(super) fn shrink_main(&mut self) -> bool {
-        let is_news = !self.shrinks_main && self.can_be_smaller();
-        self.shrinks_main |= is_news;
-        is_news
+        self.shrinks_main |= self.can_be_smaller();
+        self.shrinks_main
     }
 
     pub(super) fn can_be_smaller(&self) -> bool {
