@@ -30,6 +30,8 @@ pub(super) struct Sorted {
     pub(super) guilty: Vec<(Target, RDKafkaErrorCode)>,
     pub(super) to_file: Batch,
     pub(super) again: Batch,
+    /// Acknowledgements flow, and take long.
+    pub(super) slow: bool,
     /// Since when those that go again have been waiting, if that goes on counting.
     pub(super) since: Option<Instant>,
 }
@@ -132,6 +134,7 @@ impl HandedBack {
             guilty: guilty.into_iter().collect(),
             to_file,
             again,
+            slow,
             since,
         }
     }

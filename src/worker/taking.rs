@@ -185,6 +185,7 @@ impl Worker {
         debug!(
             to_file = sorted.to_file.remaining().messages,
             again = sorted.again.remaining().messages,
+            slow = sorted.slow,
             "overdue messages were sorted"
         );
         self.are_troubled(sorted.guilty);
