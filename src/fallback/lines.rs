@@ -72,6 +72,10 @@ impl Lines {
         self.end = end;
     }
 
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Where the next line begins.
     pub fn offset(&self) -> u64 {
         self.position - self.unused.len() as u64
@@ -151,6 +155,10 @@ impl Lines {
     fn fill(&mut self) -> io::Result<()> {
         let left = self.end.saturating_sub(self.position);
         let most = left.min(self.buffer.len() as u64) as usize;
+        if most == 0 {
+            self.unused = 0..0;
+            return Ok(());
+        }
         self.read(most)
     }
 

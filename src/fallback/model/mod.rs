@@ -10,6 +10,7 @@
 //! - The statistics' law holds after each action.
 //! - At the end, nothing but `.rejected` files is left.
 
+mod ahead;
 mod messages;
 mod process;
 mod world;

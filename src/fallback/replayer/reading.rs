@@ -220,13 +220,18 @@ impl Replay {
         let Some(segment) = self.backlog.segments.get_mut(&id) else {
             return Next::Ended;
         };
+        // It may have been counted further meanwhile.
+        if lines.end() < segment.counted() {
+            lines.stop_at(segment.counted());
+            return Next::GoOn;
+        }
         if segment.is_counted() {
             segment.ledger.read_to(segment.length);
             return Next::Ended;
         }
         let counted = self
-            .instance
-            .open_directory()
+            .backlog
+            .directory()
             .and_then(|directory| self.backlog.count_on(&directory, id));
         match counted {
             Ok(_) => {
