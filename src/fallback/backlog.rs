@@ -44,8 +44,8 @@ pub struct Backlog {
     /// again.
     pub(super) unopened: Vec<(String, SegmentId, bool, Instant)>,
     directory: Option<Arc<Directory>>,
-    /// Files removed since the directory was synced.
-    pub(super) removed: u64,
+    /// Files that were removed, or marked as done, since the directory was synced.
+    pub(super) unsynced: u64,
     pub(super) last_sync: Instant,
 }
 
@@ -76,7 +76,7 @@ impl Backlog {
             heritage: Heritage::default(),
             unopened: Vec::new(),
             directory: None,
-            removed: 0,
+            unsynced: 0,
             last_sync: Instant::now(),
         }
     }
