@@ -1,4 +1,6 @@
 // A file system without locks: the dead are told from the living by their silence.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const { setTimeout: delay } = require('node:timers/promises')

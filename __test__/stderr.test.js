@@ -1,4 +1,6 @@
 // Stderr of every kind that a process can be given: none ends it, holds it up, or costs a message.
+//
+// Takes long.
 
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')

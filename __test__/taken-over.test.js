@@ -1,5 +1,7 @@
 // Files that are taken from an owner who lives, files that can't be removed, files that are none, lines
 // that this version does not know: nothing is lost, published twice, followed or destroyed.
+//
+// Takes long.
 
 const { execFileSync } = require('node:child_process')
 const { randomUUID } = require('node:crypto')
