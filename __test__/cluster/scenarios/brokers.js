@@ -1,6 +1,6 @@
 // Brokers that end, hang, and come back.
 
-const { elsewhere, unreplicated } = require('./struck')
+const { elsewhere, unreplicated, PARTLY_BACK } = require('./struck')
 
 const killed = (count, seconds) => ({
   async run({ cluster, wait, healed }) {
@@ -56,6 +56,7 @@ module.exports = [
     name: 'two-away',
     what: 'two of three brokers killed, NOT_ENOUGH_REPLICAS, back after 20 s',
     ...killed(2, 20),
+    expect: PARTLY_BACK,
   },
   {
     name: 'all-away',
