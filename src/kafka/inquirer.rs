@@ -4,15 +4,19 @@
 use std::collections::HashSet;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Client, Context, Described, Redirect, Tuning, config, describe_topics, redirect};
+use crate::guard::guarded;
 use crate::message::TopicId;
 use crate::options::{Address, KafkaConfig};
 
 /// So many brokers are asked one by one.
 const MOST_BROKERS: usize = 16;
+/// How long one broker is waited for before the next is tried, too. It may be far away.
+const STAGGER: Duration = Duration::from_millis(100);
 
 /// What a question needs, on a thread that may block.
 #[derive(Clone)]
@@ -114,28 +118,54 @@ impl Inquirer {
         })
     }
 
-    /// Whether any broker accepts a connection: the cheapest question there is.
+    /// Whether any broker accepts a connection: the cheapest question there is. The next one is tried
+    /// when the one before has refused, or has not answered for [`STAGGER`].
     pub fn knock(&self, timeout: Duration) -> bool {
-        let mut addresses: Vec<Address> = self
-            .config
-            .seeds()
-            .iter()
-            .filter_map(|seed| Address::parse(seed))
-            .map(|(address, _)| address)
-            .collect();
+        let deadline = Instant::now() + timeout;
+        let (sender, answers) = channel();
+        let mut waiting = 0u32;
+        for address in self.doors() {
+            let address = match &self.redirect {
+                Some(redirect) => redirect.redirect(&address),
+                None => address,
+            };
+            let sender = sender.clone();
+            let try_it = move || {
+                let opened = redirect::resolve_host(&address.host, address.port)
+                    .into_iter()
+                    .any(|ip| TcpStream::connect_timeout(&ip, timeout).is_ok());
+                // Nobody listens any more once another has opened.
+                let _ = sender.send(opened);
+            };
+            let thread = thread::Builder::new().name("kafka-knock".into());
+            if thread.spawn(|| guarded(try_it, |_| ())).is_ok() {
+                waiting += 1;
+            }
+            match answers.recv_timeout(STAGGER) {
+                Ok(true) => return true,
+                Ok(false) => waiting -= 1,
+                Err(_) => {}
+            }
+        }
+        while waiting > 0 {
+            match answers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(true) => return true,
+                Ok(false) => waiting -= 1,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// The addresses of all brokers that are known, the user's own first.
+    fn doors(&self) -> Vec<Address> {
+        let seeds = self.config.seeds();
+        let seeds = seeds.iter().filter_map(|seed| Address::parse(seed));
+        let mut addresses: Vec<Address> = seeds.map(|(address, _)| address).collect();
         addresses.extend(self.brokers.iter().map(|(_, address)| address.clone()));
         let mut seen = HashSet::new();
         addresses.retain(|address| seen.insert(address.clone()));
         addresses.truncate(MOST_BROKERS);
-        let each = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(1);
-        addresses.iter().any(|address| {
-            let address = match &self.redirect {
-                Some(redirect) => redirect.redirect(address),
-                None => address.clone(),
-            };
-            redirect::resolve_host(&address.host, address.port)
-                .into_iter()
-                .any(|ip| TcpStream::connect_timeout(&ip, each).is_ok())
-        })
+        addresses
     }
 }

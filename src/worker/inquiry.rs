@@ -15,7 +15,11 @@ use crate::message::TopicId;
 /// How long the inquiry waits that decides, when a message is overdue, between trouble with some
 /// partitions and an outage. With the retry window and the taking back it stays below the 5 s that are
 /// promised.
-pub(super) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
+const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same where the way there and back is long…
+const LONGEST_INQUIRY: Duration = Duration::from_secs(3);
+/// …which an answer on a new connection takes so many times.
+const TRIPS: u32 = 6;
 /// Least time between two inquiries. What the first one finds is to be acted upon before the next.
 const INQUIRY_PAUSE: Duration = Duration::from_millis(2500);
 /// So many topics are asked about in an inquiry.
@@ -49,13 +53,20 @@ impl Worker {
         self.examine(topics, true);
     }
 
+    /// How long an answer may take.
+    pub(super) fn inquiry_timeout(&self) -> Duration {
+        let trip = self.cluster.round_trip().unwrap_or_default();
+        (trip * TRIPS).clamp(INQUIRY_TIMEOUT, LONGEST_INQUIRY)
+    }
+
     fn examine(&self, topics: Vec<TopicId>, decides: bool) {
+        let timeout = self.inquiry_timeout();
         let inquirer = self.producers.inquirer();
         let names = self.shared.topics.clone();
         self.signals.ask(move || {
             let topics = topics.into_iter().map(|id| (id, names.name(id))).collect();
             Signal::Found {
-                findings: inquirer.examine(topics, INQUIRY_TIMEOUT),
+                findings: inquirer.examine(topics, timeout),
                 decides,
             }
         });
@@ -141,10 +152,10 @@ impl Worker {
         let Some(client) = self.producers.main_client() else {
             return;
         };
-        let names = self.shared.topics.clone();
+        let (timeout, names) = (self.inquiry_timeout(), self.shared.topics.clone());
         self.signals.ask(move || {
             let topics = topics.into_iter().map(|id| (id, names.name(id))).collect();
-            let described = describe_topics(&client, topics, INQUIRY_TIMEOUT);
+            let described = describe_topics(&client, topics, timeout);
             Signal::Found {
                 findings: described.map(Findings::from),
                 decides: false,

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::Worker;
-use super::inquiry::INQUIRY_TIMEOUT;
 
 /// How much longer than it should an inquiry is waited for.
 const INQUIRY_GRACE: Duration = Duration::from_millis(300);
@@ -19,7 +18,11 @@ impl Worker {
         }
         let age = self.oldest_age(now);
         // The inquiry begins so early that its answer is there when the window ends.
-        if age < window.saturating_sub(INQUIRY_TIMEOUT).max(window / 2) {
+        if age
+            < window
+                .saturating_sub(self.inquiry_timeout())
+                .max(window / 2)
+        {
             return;
         }
         let patience = self.cluster.patience(now, window);

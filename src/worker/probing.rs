@@ -6,7 +6,6 @@ use rand::Rng;
 use tracing::debug;
 
 use super::Worker;
-use super::inquiry::INQUIRY_TIMEOUT;
 use super::phase::AfterAnswer;
 use super::signals::Signal;
 use crate::options::RetryPolicy;
@@ -18,7 +17,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// So many may wait for their answers at the same time.
 const MOST_PROBES: u32 = 3;
 /// How long a probe waits for its connection to be accepted.
-const KNOCK_TIMEOUT: Duration = Duration::from_millis(700);
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The schedule of the probes.
 #[derive(Default)]
@@ -104,8 +103,9 @@ impl Worker {
                 return;
             };
             self.probing.under_way += 1;
+            let timeout = self.inquiry_timeout();
             return self.signals.ask(move || {
-                let answered = client.is_answered(INQUIRY_TIMEOUT);
+                let answered = client.is_answered(timeout);
                 Signal::Answer(
                     answered
                         .then_some(())
