@@ -183,6 +183,11 @@ impl Instance {
         self.files().sealed.pop_front()
     }
 
+    /// It could not go.
+    pub fn still_sealed(&self, oldest: Sealed) {
+        self.files().sealed.push_front(oldest);
+    }
+
     /// `fallback.whenFull: 'discardOldest'`: asks the replayer to discard its oldest file, and waits.
     /// Returns whether it has.
     pub fn ask_for_room(&self, patience: Duration) -> bool {

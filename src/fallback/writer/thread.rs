@@ -15,7 +15,7 @@ use super::super::file::CurrentFile;
 use super::super::instance::{Instance, Sealed};
 use super::super::lease::BEAT;
 use super::super::text::Text;
-use super::refused::RefusedFile;
+use super::refused::keep_refused;
 use super::{Job, WriterParts};
 use crate::inbox::Inbox;
 use crate::message::{Amount, Batch, KeyEncoding, Reason, Topics};
@@ -49,7 +49,6 @@ pub struct WriterThread {
     last_sync: Instant,
     last_beat: Instant,
     text: Text,
-    refused: RefusedFile,
     config: FallbackConfig,
     encoding: KeyEncoding,
     topics: Arc<Topics>,
@@ -68,7 +67,6 @@ impl WriterThread {
             last_sync: Instant::now(),
             last_beat: Instant::now(),
             text: Text::default(),
-            refused: RefusedFile::default(),
             config: parts.config,
             encoding: parts.encoding,
             instance: parts.instance,
@@ -206,6 +204,7 @@ impl WriterThread {
         let directory = self.instance.open_directory();
         if let Err(error) = directory.and_then(|directory| directory.remove(&oldest.name)) {
             warn!(name = oldest.name, %error, "a fallback file could not be discarded");
+            self.instance.still_sealed(oldest);
             return false;
         }
         self.instance.removed();
@@ -335,7 +334,7 @@ impl WriterThread {
         {
             file.take_back();
             (written, must_seal) = (0, true);
-            result = Err(self.sync_failed(&path, &error));
+            result = Err(Self::sync_failed(&path, &error));
         }
         self.cap.written(written as u64);
         if must_seal {
@@ -350,8 +349,8 @@ impl WriterThread {
             .next_file()
             .map_err(|error| cannot("use", &self.config.directory, &error))?;
         let path = directory.path_of(&name);
-        let (mode, keeps) = (self.config.modes.file, self.config.fsync != Fsync::Never);
-        let file = CurrentFile::create(&directory, name, sequence, mode, keeps)
+        let (mode, fsync) = (self.config.modes.file, self.config.fsync);
+        let file = CurrentFile::create(&directory, name, sequence, mode, fsync)
             .map_err(|error| cannot("create", &path, &error))?;
         debug!(path = %path.display(), "fallback file begun");
         self.instance.created();
@@ -397,7 +396,7 @@ impl WriterThread {
         };
         let path = file.path().display().to_string();
         let kept = file.take_back();
-        self.sync_failed(&path, &error);
+        self.statistics.file_error(Self::sync_failed(&path, &error));
         self.seal_unsynced();
         if let Some(mut text) = kept {
             self.statistics
@@ -406,11 +405,10 @@ impl WriterThread {
         }
     }
 
-    fn sync_failed(&self, path: &str, error: &io::Error) -> String {
+    /// Returns what is counted, by whoever tries again.
+    fn sync_failed(path: &str, error: &io::Error) -> String {
         error!(path, %error, "the fallback file could not be synced; going on in a new one");
-        let error = format!("cannot sync {path}: {error}");
-        self.statistics.file_error(error.clone());
-        error
+        format!("cannot sync {path}: {error}")
     }
 
     pub fn seal(&mut self) {
@@ -453,13 +451,10 @@ impl WriterThread {
     }
 
     /// `fallback.keepRefused`.
-    fn keep_refused(&mut self, mut batch: Batch, reason: Reason, why: &str) {
+    fn keep_refused(&mut self, batch: Batch, reason: Reason, why: &str) {
         let amount = batch.remaining();
         let (topics, encoding) = (&self.topics, self.encoding);
-        let kept = self
-            .refused
-            .keep(&self.instance, &mut batch, topics, encoding, why);
-        match kept {
+        match keep_refused(&self.instance, &batch, topics, encoding, why) {
             Ok(()) => {
                 error!(
                     messages = amount.messages,
