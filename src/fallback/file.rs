@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::directory::{Directory, Presence, presence};
 use super::text::Text;
 use crate::message::Amount;
+use crate::options::Fsync;
 
 /// Lines that were written and not synced yet are kept in memory up to so many bytes, for the case that
 /// the sync fails.
@@ -51,18 +52,29 @@ impl std::fmt::Display for AppendError {
 }
 
 impl CurrentFile {
-    /// Makes a file that was not there before. `keeps`: see [`CurrentFile::take_back`].
+    /// Makes a file that was not there before. With [`Fsync::Always`], its name is on the disk when it is
+    /// made.
     pub fn create(
         directory: &Directory,
         name: String,
         sequence: u32,
         mode: u32,
-        keeps: bool,
+        fsync: Fsync,
     ) -> io::Result<Self> {
         let file = directory.create(&name, mode)?;
-        if let Err(error) = directory.sync() {
+        let synced = match fsync {
+            Fsync::Never => Ok(()),
+            Fsync::Interval | Fsync::Always => directory.sync(),
+        };
+        if let Err(error) = synced {
+            if fsync == Fsync::Always {
+                // An empty one that stays is removed by whoever finds it.
+                let _ = directory.remove(&name);
+                return Err(error);
+            }
             tracing::debug!(name, %error, "the fallback directory could not be synced");
         }
+        let keeps = fsync != Fsync::Never;
         Ok(CurrentFile {
             path: directory.path_of(&name),
             name,

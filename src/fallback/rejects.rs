@@ -137,7 +137,7 @@ impl Rejects {
     }
 
     /// What was kept survives a power cut from here on.
-    pub fn sync(&mut self) -> io::Result<()> {
+    pub fn sync(&mut self, directory: &Directory) -> io::Result<()> {
         if self.unsynced.is_empty() {
             return Ok(());
         }
@@ -149,6 +149,8 @@ impl Rejects {
         }
         self.is_doubtful = true;
         self.rejected.sync_data()?;
+        // Its name, too.
+        directory.sync()?;
         self.is_doubtful = false;
         self.unsynced.clear();
         self.synced_length = self.rejected.metadata()?.len();
@@ -232,7 +234,7 @@ mod tests {
         rejects.keep(reject(14, 18, false)).unwrap();
         rejects.keep(reject(18, bytes.len() as u64, false)).unwrap();
         rejects.keep(reject(0, 4, true)).unwrap();
-        rejects.sync().unwrap();
+        rejects.sync(&directory).unwrap();
         let kept = std::fs::read_to_string(top.path().join("x.log.rejected")).unwrap();
         let kept: Vec<serde_json::Value> = kept
             .lines()

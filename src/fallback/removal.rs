@@ -34,7 +34,7 @@ impl Backlog {
         let Some(segment) = self.segments.get_mut(&id) else {
             return;
         };
-        if let Err(error) = segment.sync_rejects() {
+        if let Err(error) = segment.sync_rejects(&directory) {
             return self.failed(id, "has lines that cannot be kept apart", &error);
         }
         match segment.grow(&directory) {
@@ -77,7 +77,8 @@ impl Backlog {
         Ok(())
     }
 
-    fn remove(&self, directory: &Directory, id: SegmentId) -> io::Result<()> {
+    /// Or moves it to `archive/`, or out of the way.
+    pub(super) fn remove(&self, directory: &Directory, id: SegmentId) -> io::Result<()> {
         let Some(segment) = self.segments.get(&id) else {
             return Ok(());
         };

@@ -76,6 +76,7 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => return opened,
         }
+        let made: Vec<&Path> = path.ancestors().take_while(|at| !at.exists()).collect();
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -83,6 +84,10 @@ impl Directory {
         #[cfg(not(unix))]
         let _ = mode;
         builder.create(path)?;
+        for parent in made.into_iter().filter_map(Path::parent) {
+            // One that is not ours to open is its owner's to keep.
+            let _ = Directory::open(parent).and_then(|directory| directory.sync());
+        }
         Directory::open(path)
     }
 

@@ -60,8 +60,8 @@ impl Replay {
         if segment.grow(&directory)? > 0 {
             return Ok(false);
         }
-        segment.sync_rejects()?;
-        let (old, messages) = (segment.name.clone(), segment.messages);
+        segment.sync_rejects(&directory)?;
+        let messages = segment.messages;
         let (directory, name, sequence) = self.instance.next_file()?;
         let making = names::unfinished(&name);
         let mut file = directory.create(&making, self.instance.modes().file)?;
@@ -70,8 +70,14 @@ impl Replay {
             file.sync_data()?;
         }
         directory.rename(&making, &directory, &name)?;
-        // From here to the removal, a crash has these messages published twice.
-        if let Err(error) = directory.remove(&old) {
+        // From here to the removal, a crash has these messages published twice. The new name must not be
+        // the one that a power cut takes.
+        let synced = if self.config.fsync == Fsync::Never {
+            Ok(())
+        } else {
+            directory.sync()
+        };
+        if let Err(error) = synced.and_then(|()| self.backlog.remove(&directory, id)) {
             directory.remove(&name)?;
             return Err(error);
         }

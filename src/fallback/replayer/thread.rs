@@ -451,10 +451,10 @@ impl Replay {
             return;
         };
         let (halted, topics, modes) = (&self.halted, &self.topics, self.instance.modes());
-        let saved = segment
-            .sync_rejects()
-            .and_then(|()| self.instance.open_directory())
-            .and_then(|d| segment.save_progress(&d, halted, topics, modes, is_synced));
+        let saved = self.instance.open_directory().and_then(|directory| {
+            segment.sync_rejects(&directory)?;
+            segment.save_progress(&directory, halted, topics, modes, is_synced)
+        });
         let was_stale = std::mem::replace(&mut segment.is_progress_stale, saved.is_err());
         let Err(error) = saved else {
             return;
