@@ -90,9 +90,22 @@ static ssize_t real_write(int fd, const void *bytes, size_t count) {
   return written;
 }
 
+static int tears(int fd) {
+  static int64_t writes;
+  char path[PATH_MAX];
+  if (!control->tear_at) return 0;
+  path_of(fd, path);
+  if (strncmp(path, faults_directory, strlen(faults_directory)) != 0) return 0;
+  return __atomic_add_fetch(&writes, 1, __ATOMIC_SEQ_CST) == control->tear_at;
+}
+
 ssize_t write(int fd, const void *bytes, size_t count) {
   static __thread int did_half;
   struct fault *fault = control ? &control->faults[WRITE] : NULL;
+  if (fault && tears(fd)) {
+    real_write(fd, bytes, count / 2);
+    kill(getpid(), SIGKILL);
+  }
   if (fault && fails(WRITE, fd)) {
     if (!fault->half || did_half || count < 2) {
       did_half = 0;

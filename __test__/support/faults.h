@@ -26,6 +26,7 @@ struct control {
   int64_t points;           // all calls, whatever they are and fail
   volatile int64_t kill_at; // the process dies before this one; 0: never
   volatile int64_t fail_at; // this one fails with EIO
+  volatile int64_t tear_at; // the process dies in the midst of this one of its writes
 };
 
 // No program's own names are in the way.

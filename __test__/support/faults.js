@@ -15,7 +15,7 @@ const NUMBERS = 6 * 8
 const SUFFIX = 96
 const FAULT = NUMBERS + SUFFIX
 const POINTS = 8 + KINDS.length * FAULT
-const SIZE = POINTS + 3 * 8
+const SIZE = POINTS + 4 * 8
 const HANG = 'hang'
 
 /** The shared library, compiled once by each test file that needs it. */
@@ -103,6 +103,11 @@ class Faults {
   /** Its `at`th call on the directory fails with EIO. */
   failAt(at) {
     this.#write(POINTS + 16, at)
+  }
+
+  /** The process dies in the midst of its `at`th write, half of which is done. */
+  tearAt(at) {
+    this.#write(POINTS + 24, at)
   }
 
   /** How many calls on the directory there were. */

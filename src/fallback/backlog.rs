@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use super::clock::now;
 use super::directory::Directory;
 use super::heritage::Heritage;
 use super::instance::Instance;
@@ -68,7 +69,7 @@ impl Backlog {
             heritage: Heritage::default(),
             unopened: Vec::new(),
             removed: 0,
-            last_sync: Instant::now(),
+            last_sync: now(),
         }
     }
 
@@ -91,7 +92,7 @@ impl Backlog {
     /// The oldest file that may have something to send, or that only has to be removed, but for those
     /// that are being read.
     pub fn oldest_due(&self, halted: &Halted, is_read: impl Fn(SegmentId) -> bool) -> Option<Due> {
-        let now = Instant::now();
+        let now = now();
         self.order.iter().find_map(|id| {
             let segment = self.segments.get(id)?;
             if segment.blocked_until.is_some_and(|until| until > now) || is_read(*id) {
@@ -174,7 +175,7 @@ impl Backlog {
 
     /// Counts some messages of files that have not been read so far. Returns whether there are more.
     pub fn count_ahead(&mut self) -> bool {
-        let now = Instant::now();
+        let now = now();
         let mut uncounted = self.order.iter().filter(|id| {
             self.segments.get(id).is_some_and(|segment| {
                 !segment.is_counted() && segment.blocked_until.is_none_or(|until| until <= now)
@@ -240,7 +241,7 @@ impl Backlog {
         let Some(segment) = self.segments.get_mut(&id) else {
             return;
         };
-        segment.blocked_until = Some(Instant::now() + BLOCKED);
+        segment.blocked_until = Some(now() + BLOCKED);
         let path = self.instance.path().join(&segment.name);
         let path = path.display();
         warn!(%path, %error, "a fallback file {problem}; it is tried again later");

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::directory::{Directory, Presence, presence};
+use super::faults::{Call, has_synced, meet};
 use super::text::Text;
 use crate::message::Amount;
 use crate::options::Fsync;
@@ -74,6 +75,7 @@ impl CurrentFile {
             }
             tracing::debug!(name, %error, "the fallback directory could not be synced");
         }
+        has_synced(&file, 0);
         let keeps = fsync != Fsync::Never;
         Ok(CurrentFile {
             path: directory.path_of(&name),
@@ -123,7 +125,7 @@ impl CurrentFile {
                 self.has_appended(lines, done);
                 return Ok(());
             }
-            match self.file.write(&bytes[done..]) {
+            match meet(Call::Write).and_then(|()| self.file.write(&bytes[done..])) {
                 Ok(0) => break io::ErrorKind::WriteZero.into(),
                 Ok(length) => done += length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -158,7 +160,9 @@ impl CurrentFile {
 
     /// From here on, what was written survives a power cut.
     pub fn sync(&mut self) -> io::Result<()> {
+        meet(Call::Sync)?;
         self.file.sync_data()?;
+        has_synced(&self.file, self.length);
         self.synced = self.length;
         match &mut self.kept {
             Some(kept) => kept.clear(),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::clock::now;
 use super::directory::Directory;
 use super::listing::{Group, Listing};
 use super::names;
@@ -42,7 +43,8 @@ impl Heritage {
         remove_unfinished(directory, &listing.unfinished);
         let present: HashSet<Uuid> = listing.groups.keys().copied().collect();
         self.rivals.keep(&present);
-        self.refused.retain(|_, since| since.elapsed() < REFUSED);
+        self.refused
+            .retain(|_, since| now().duration_since(*since) < REFUSED);
         let mut groups: Vec<(Uuid, Group)> = listing.groups.into_iter().collect();
         groups.retain(|(instance, _)| !self.refused.contains_key(instance));
         let looked = |instance: &Uuid| self.rivals.looked(*instance);
@@ -81,7 +83,7 @@ impl Heritage {
     /// The next instance that is dead, and what it has left.
     pub fn next(&mut self, directory: &Directory) -> Option<(Claim, Group)> {
         while let Some((instance, group)) = self.groups.pop() {
-            match self.rivals.claim(directory, instance, Instant::now()) {
+            match self.rivals.claim(directory, instance, now()) {
                 Ok(Some(claim)) => return Some((claim, group)),
                 Ok(None) => {}
                 Err(error) => self.refuse(instance, &error),
@@ -97,7 +99,7 @@ impl Heritage {
 
     /// Its files can't be taken over.
     pub fn refuse(&mut self, instance: Uuid, error: &io::Error) {
-        self.refused.insert(instance, Instant::now());
+        self.refused.insert(instance, now());
         warn!(%instance, %error, "fallback files of another process cannot be taken over");
     }
 
@@ -106,7 +108,7 @@ impl Heritage {
         directory: &Directory,
         found: Vec<(Option<String>, String)>,
     ) -> Vec<(Option<String>, String)> {
-        let now = Instant::now();
+        let now = now();
         let (mut seen, mut quiet) = (HashMap::new(), Vec::new());
         for (folder, name) in found {
             let status = match &folder {

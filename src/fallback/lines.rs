@@ -67,7 +67,11 @@ impl Lines {
         self.skips = true;
     }
 
-    /// Where to stop, for now.
+    /// Where it stops, for now.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
     pub fn stop_at(&mut self, end: u64) {
         self.end = end;
     }

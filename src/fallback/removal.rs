@@ -7,11 +7,12 @@
 //! Removals are made to last, by a sync of the directory, before more than a second has passed.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{debug, info};
 
 use super::backlog::Backlog;
+use super::clock::now;
 use super::directory::Directory;
 use super::ledger::Halted;
 use super::names::{self, SegmentId};
@@ -50,7 +51,7 @@ impl Backlog {
                 return self.failed(id, "cannot be marked as done", &error);
             }
             if let Some(segment) = self.segments.get_mut(&id) {
-                segment.done = Some(Instant::now());
+                segment.done = Some(now());
             }
             return;
         }
@@ -126,7 +127,7 @@ impl Backlog {
 
     /// Makes removals last. Returns for how long that can wait.
     pub fn sync_removals(&mut self) -> Duration {
-        let wait = SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed());
+        let wait = SYNC_INTERVAL.saturating_sub(now().duration_since(self.last_sync));
         if self.removed == 0 || self.config.fsync == Fsync::Never {
             return SYNC_INTERVAL;
         }
@@ -136,7 +137,7 @@ impl Backlog {
             return wait;
         }
         self.removed = 0;
-        self.last_sync = Instant::now();
+        self.last_sync = now();
         if let Err(error) = self.instance.open_directory().and_then(|d| d.sync()) {
             debug!(%error, "the fallback directory could not be synced");
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
 use super::super::cap::Cap;
+use super::super::clock::now;
 use super::super::directory::Presence;
 use super::super::file::CurrentFile;
 use super::super::instance::{Instance, Sealed};
@@ -64,8 +65,8 @@ impl WriterThread {
             full_until: None,
             gave_up: false,
             closing,
-            last_sync: Instant::now(),
-            last_beat: Instant::now(),
+            last_sync: now(),
+            last_beat: now(),
             text: Text::default(),
             config: parts.config,
             encoding: parts.encoding,
@@ -101,19 +102,21 @@ impl WriterThread {
     fn until_sync(&self) -> Duration {
         let unsynced = self.current.as_ref().is_some_and(|file| !file.is_synced());
         match self.config.fsync {
-            Fsync::Interval if unsynced => SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed()),
+            Fsync::Interval if unsynced => {
+                SYNC_INTERVAL.saturating_sub(now().duration_since(self.last_sync))
+            }
             _ => Duration::from_secs(3600),
         }
     }
 
     fn until_beat(&self) -> Duration {
-        BEAT.saturating_sub(self.last_beat.elapsed())
+        BEAT.saturating_sub(now().duration_since(self.last_beat))
     }
 
     /// A sign of life for others, and a look whether they have believed it.
-    fn beat(&mut self) {
+    pub fn beat(&mut self) {
         if self.until_beat().is_zero() {
-            self.last_beat = Instant::now();
+            self.last_beat = now();
             self.instance.beat();
             self.check_in_place();
         }
@@ -180,7 +183,7 @@ impl WriterThread {
     /// With `fallback.whenFull: 'discardOldest'`: the oldest file goes. What is gathered is written first:
     /// it may be all that there is.
     fn make_room(&mut self, text: &mut Text) -> bool {
-        let was_tried = self.full_until.is_some_and(|until| Instant::now() < until);
+        let was_tried = self.full_until.is_some_and(|until| now() < until);
         if self.config.when_full == WhenFull::DiscardNewest || was_tried {
             return false;
         }
@@ -192,7 +195,7 @@ impl WriterThread {
             self.discard_oldest()
         };
         self.cap.refresh();
-        self.full_until = (!has).then(|| Instant::now() + ROOM_PAUSE);
+        self.full_until = (!has).then(|| now() + ROOM_PAUSE);
         has
     }
 
@@ -277,7 +280,7 @@ impl WriterThread {
 
     /// Sleeps, but not for long once the publisher is ending.
     fn pause(&mut self, delay: Duration) {
-        let start = Instant::now();
+        let start = now();
         loop {
             let closing = self.closing.load(Ordering::Relaxed);
             let delay = if closing {
@@ -286,7 +289,7 @@ impl WriterThread {
                 delay
             };
             let Some(left) = delay
-                .checked_sub(start.elapsed())
+                .checked_sub(now().duration_since(start))
                 .filter(|left| !left.is_zero())
             else {
                 return;
@@ -387,7 +390,7 @@ impl WriterThread {
 
     /// What could not be synced goes to another file, as far as it is still in memory.
     fn sync(&mut self) {
-        self.last_sync = Instant::now();
+        self.last_sync = now();
         let Some(file) = self.current.as_mut().filter(|file| !file.is_synced()) else {
             return;
         };
