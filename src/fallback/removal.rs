@@ -84,8 +84,8 @@ impl Backlog {
             return Ok(());
         };
         let name = &segment.name;
-        if segment.is_damaged {
-            // What could not be read may be read by other means.
+        if segment.is_damaged || segment.messages > 0 {
+            // What could not be read may be read by other means; what was counted and not met again, too.
             return directory.rename(name, directory, &names::damaged(name));
         }
         if self.config.archive {

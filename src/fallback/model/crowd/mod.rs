@@ -1,11 +1,12 @@
 //! Several processes on one directory, which die in the midst of what they do, are taken for dead, meet
 //! with a disk that fails, and with lines that others have left.
 
+mod judgement;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,7 +19,6 @@ use super::super::clock::{ahead, now, pass};
 use super::super::faults::{self, Call};
 use super::super::names::{self, FileKind};
 use super::super::replayer::{Offer, Permission, Verdicts};
-use super::super::rivals::SILENCE;
 use super::process::{Process, Settings, value};
 use super::{Fate, Plight, Task};
 use crate::message::{Amount, Batch, Reason, now_ms};
@@ -26,7 +26,7 @@ use crate::options::Fsync;
 use crate::statistics::Statistics;
 
 /// More than any message of the model costs.
-const LARGEST: u64 = 512;
+const LARGEST: u64 = 256;
 /// An owner looks at its file before it writes; so long it may take from there to the write.
 const BLINK: Duration = Duration::from_secs(4);
 /// Before that, whoever notices has noticed.
@@ -39,6 +39,8 @@ struct Offered {
 }
 
 struct Member {
+    /// Its place among all lives.
+    life: usize,
     process: Process,
     on_its_way: Vec<Offered>,
 }
@@ -46,9 +48,17 @@ struct Member {
 /// What has become of a message.
 #[derive(Default)]
 struct Fates {
-    delivered: u32,
+    /// In which life it was last.
+    delivered: Option<usize>,
     /// The line has something that this version does not know: it must stay.
     is_held: bool,
+}
+
+/// What was settled in it and published again later, by cost, and how much of that may be.
+#[derive(Default)]
+struct Life {
+    repeated: u64,
+    may_repeat: u64,
 }
 
 pub struct Crowd {
@@ -57,9 +67,9 @@ pub struct Crowd {
     members: Vec<Member>,
     messages: BTreeMap<u64, Fates>,
     discarded: u64,
-    /// Cost of what was published more than once, and how much of that may be.
-    repeated: u64,
-    may_repeat: u64,
+    lives: Vec<Life>,
+    /// Something has happened after which anything may be published again.
+    is_lax: bool,
     /// An owner that was taken for dead can't always tell a file that was taken over from one that is lost.
     was_deposed: bool,
     /// Files whose owners are not known, and when these have last looked at them.
@@ -74,8 +84,8 @@ impl Crowd {
             members: Vec::new(),
             messages: BTreeMap::new(),
             discarded: 0,
-            repeated: 0,
-            may_repeat: 0,
+            lives: Vec::new(),
+            is_lax: false,
             was_deposed: false,
             strangers: Vec::new(),
         };
@@ -87,7 +97,9 @@ impl Crowd {
     fn begin(&mut self) {
         let mut process = Process::start(self.directory.path(), self.settings);
         process.replay.grant(Permission::Flow);
+        self.lives.push(Life::default());
         self.members.push(Member {
+            life: self.lives.len() - 1,
             process,
             on_its_way: Vec::new(),
         });
@@ -104,7 +116,7 @@ impl Crowd {
                     Call::Remove | Call::Archive | Call::Sync | Call::Write | Call::List
                 );
                 if !is_harmless {
-                    self.may_repeat = u64::MAX;
+                    self.is_lax = true;
                 }
                 faults::with(Some(*call), None, || self.work(at, task));
             }
@@ -118,7 +130,7 @@ impl Crowd {
             Plight::Deposed => {
                 let lock = names::lock(self.members[at].process.instance.uuid);
                 if fs::remove_file(self.directory.path().join(lock)).is_ok() {
-                    self.may_repeat = u64::MAX;
+                    self.is_lax = true;
                     self.was_deposed = true;
                 }
             }
@@ -138,12 +150,6 @@ impl Crowd {
             let removed = counts.discarded_for(Reason::FileRemoved);
             assert!(removed == 0 || self.was_deposed, "{removed} removed");
         }
-        assert!(
-            self.repeated <= self.may_repeat,
-            "{} of {} repeated",
-            self.repeated,
-            self.may_repeat
-        );
         assert!(self.open_locks() <= self.members.len(), "locks stay open");
     }
 
@@ -189,6 +195,7 @@ impl Crowd {
         let Member {
             process,
             on_its_way,
+            ..
         } = &mut self.members[at];
         while let Ok(offer) = process.offered.try_recv() {
             let Offer::Messages { first_id, batch } = offer else {
@@ -214,13 +221,13 @@ impl Crowd {
             match fate {
                 Fate::Delivered => {
                     verdicts.delivered.push(offered.id);
-                    self.delivered(&offered);
+                    self.delivered(self.members[at].life, &offered);
                 }
                 Fate::Rejected => verdicts.rejected.push((offered.id, "refused".into())),
                 Fate::Returned => {
                     verdicts.returned.push(offered.id);
                     // More than the share may be repeated for a topic that is left behind.
-                    self.may_repeat = u64::MAX;
+                    self.is_lax = true;
                 }
             }
         }
@@ -232,26 +239,32 @@ impl Crowd {
         self.decide(at, &all);
     }
 
-    fn delivered(&mut self, offered: &Offered) {
+    fn delivered(&mut self, life: usize, offered: &Offered) {
         let fates = self.messages.get_mut(&offered.number).unwrap();
         assert!(!fates.is_held, "{}", offered.number);
-        self.repeated += offered.cost * u64::from(fates.delivered > 0);
-        fates.delivered += 1;
+        if let Some(before) = fates.delivered.replace(life) {
+            let before = &mut self.lives[before];
+            before.repeated += offered.cost;
+            assert!(
+                self.is_lax || before.repeated <= before.may_repeat,
+                "{} of {} are published again",
+                before.repeated,
+                before.may_repeat
+            );
+        }
     }
 
     fn crash(&mut self, at: usize, delivered: bool, is_power_cut: bool) {
         let mut member = self.members.swap_remove(at);
         if delivered {
             for offered in std::mem::take(&mut member.on_its_way) {
-                self.delivered(&offered);
+                self.delivered(member.life, &offered);
             }
         }
         self.discarded += discarded(&member.process.statistics);
-        let own = member.process.instance.uuid;
+        let (own, life) = (member.process.instance.uuid, member.life);
         drop(member);
-        self.may_repeat = self
-            .may_repeat
-            .saturating_add(self.settings.share + LARGEST);
+        self.lives[life].may_repeat = self.settings.share + LARGEST;
         // What was not synced is promised to nobody unless each line is.
         if is_power_cut && self.settings.fsync == Fsync::Always {
             for path in self.paths(
@@ -345,144 +358,11 @@ impl Crowd {
                 bytes[start + at] ^= 1;
                 fs::write(&path, bytes).unwrap();
                 // Progress that was kept for the file may not fit it any more.
-                self.may_repeat = u64::MAX;
+                self.is_lax = true;
                 return;
             }
             start += line.len();
         }
-    }
-
-    /// All is well from now on.
-    pub fn finish(mut self) {
-        self.strangers.clear();
-        for member in &mut self.members {
-            member.process.writer.seal();
-        }
-        self.begin();
-        self.go_on();
-        self.end_all();
-        // What is nobody's, whoever comes next tidies up.
-        self.begin();
-        self.go_on();
-        self.end_all();
-        self.judge();
-    }
-
-    fn go_on(&mut self) {
-        for turn in 0..200 {
-            pass(LONG);
-            for at in 0..self.members.len() {
-                self.members[at].process.writer.beat();
-                let replay = &mut self.members[at].process.replay;
-                replay.grant(Permission::Flow);
-                (0..4).for_each(|_| self.step(at));
-                self.decide_all(at);
-                (0..4).for_each(|_| self.step(at));
-            }
-            // A lock that tells nothing is looked at for long.
-            if self.is_done() && turn * LONG > SILENCE {
-                break;
-            }
-        }
-    }
-
-    fn end_all(&mut self) {
-        for member in self.members.drain(..) {
-            member.process.check_law();
-            let statistics = Arc::clone(&member.process.statistics);
-            member.process.end();
-            self.discarded += discarded(&statistics);
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        let held = self.messages.values().filter(|fates| fates.is_held).count() as u64;
-        let counts = self.members.iter().map(|m| m.process.statistics.counts());
-        let on_disk: u64 = counts.map(|counts| counts.disk.messages).sum();
-        on_disk <= held && self.staying().is_empty()
-    }
-
-    /// Files that no held line keeps.
-    fn staying(&self) -> Vec<PathBuf> {
-        let mut segments = self.paths(|kind| matches!(kind, FileKind::Segment { .. }));
-        segments.retain(|path| {
-            let numbers = numbers(&fs::read(path).unwrap());
-            !numbers.iter().any(|number| self.messages[number].is_held)
-        });
-        segments
-    }
-
-    fn numbers_in_files(&self) -> BTreeSet<u64> {
-        self.paths(|kind| matches!(kind, FileKind::Segment { .. }))
-            .iter()
-            .flat_map(|path| numbers(&fs::read(path).unwrap()))
-            .collect()
-    }
-
-    fn judge(self) {
-        let in_files = self.numbers_in_files();
-        let rejects = self.paths(|kind| matches!(kind, FileKind::Rejected { .. }));
-        let kept: BTreeSet<u64> = rejects
-            .iter()
-            .flat_map(|path| {
-                numbers(
-                    fs::read_to_string(path)
-                        .unwrap()
-                        .replace('\\', "")
-                        .as_bytes(),
-                )
-            })
-            .collect();
-        let lost: Vec<u64> = self
-            .messages
-            .iter()
-            .filter(|(number, fates)| {
-                let is_there = if fates.is_held {
-                    in_files.contains(number)
-                } else {
-                    fates.delivered > 0 || kept.contains(number)
-                };
-                !is_there
-            })
-            .map(|(number, _)| *number)
-            .collect();
-        assert!(
-            lost.len() as u64 <= self.discarded,
-            "{lost:?} lost, {} discarded",
-            self.discarded
-        );
-        let stays = self.staying();
-        assert!(stays.is_empty(), "{stays:?} are not removed");
-        let segments = self.paths(|kind| matches!(kind, FileKind::Segment { .. }));
-        let locks = self.paths(|kind| matches!(kind, FileKind::Lock { .. }));
-        assert!(
-            segments.len() >= locks.len(),
-            "locks of nobody: {locks:?} for {segments:?}"
-        );
-    }
-
-    /// Locks in this directory that are open.
-    fn open_locks(&self) -> usize {
-        let Ok(descriptors) = fs::read_dir("/proc/self/fd") else {
-            return 0;
-        };
-        let targets = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        targets
-            .filter(|target| {
-                target.starts_with(self.directory.path())
-                    && target.to_string_lossy().contains(".lock")
-            })
-            .count()
-    }
-
-    fn paths(&self, is_wanted: impl Fn(FileKind) -> bool) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.directory.path()).unwrap();
-        let paths = entries.map(|entry| entry.unwrap().path());
-        let mut paths: Vec<PathBuf> = paths
-            .filter(|path| is_wanted(names::kind(path.file_name().unwrap().to_str().unwrap())))
-            .collect();
-        paths.sort();
-        paths
     }
 }
 
