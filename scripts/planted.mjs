@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process'
 import { cp, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { root, runMain } from './command.mjs'
+import { root, runMain, StepFailed } from './command.mjs'
 import { cargoEnv } from './setup.mjs'
 
 const COPY = path.join(root, 'target', 'planted')
@@ -158,5 +158,5 @@ await runMain(async () => {
     if (!found) missed.push(bug.name)
   }
   await rm(COPY, { recursive: true, force: true })
-  if (missed.length) throw new Error(`not found: ${missed.join('; ')}`)
+  if (missed.length) throw new StepFailed(`not found: ${missed.join('; ')}`)
 })

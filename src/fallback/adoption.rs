@@ -130,8 +130,6 @@ impl Backlog {
             self.instance.hold_lease(directory)?;
         }
         let owner = claim.instance;
-        let progress: HashSet<SegmentId> = group.progress.iter().copied().collect();
-        let rejected: HashSet<SegmentId> = group.rejected.iter().copied().collect();
         let files = std::mem::take(&mut group.files);
         for (at, id) in files.iter().copied().enumerate() {
             if at > 0 && (room.0 == 0 || room.1 == 0) {
@@ -139,25 +137,22 @@ impl Backlog {
                 self.heritage.put_back(owner, group);
                 return Ok(());
             }
-            let new = self.new_id(id);
+            let new_id = self.new_id(id);
             let (old_name, name) = (
                 names::segment(owner, id),
-                names::segment(self.instance.uuid, new),
+                names::segment(self.instance.uuid, new_id),
             );
-            if !self.rename(directory, &old_name, &name, progress.contains(&id))? {
+            // It may have been made since the directory was listed, when its owner lived.
+            let has_progress = directory.has(&names::progress(&old_name))?;
+            if !self.rename(directory, &old_name, &name, has_progress)? {
                 continue;
             }
-            if rejected.contains(&id) {
-                // What stays behind is still found by whoever looks for it.
-                let _ = directory.rename(
-                    &names::rejected(&old_name),
-                    directory,
-                    &names::rejected(&name),
-                );
-            }
+            // What stays behind is still found by whoever looks for it.
+            let (old, new) = (names::rejected(&old_name), names::rejected(&name));
+            let _ = directory.rename(&old, directory, &new);
             // Of one that was taken over before, nobody knows how certain that was.
             let is_certain = claim.is_certain && id.0 == owner;
-            let bytes = self.open(directory, name, new, is_certain);
+            let bytes = self.open(directory, name, new_id, is_certain);
             *room = (room.0.saturating_sub(1), room.1.saturating_sub(bytes));
         }
         let known: HashSet<SegmentId> = files.into_iter().collect();

@@ -24,9 +24,8 @@ pub struct Listing {
 #[derive(Default)]
 pub struct Group {
     pub files: Vec<SegmentId>,
-    /// Those that there is something beside, if only of files that are gone.
+    /// Those that there is progress beside, if only of files that are gone.
     pub progress: Vec<SegmentId>,
-    pub rejected: Vec<SegmentId>,
     pub has_lock: bool,
 }
 
@@ -64,15 +63,10 @@ impl Listing {
                     group.progress.push(id);
                 }
             }
-            // Only those beside a file matter: others are kept for their reader.
-            FileKind::Rejected { owner, id } => {
-                if let Some(group) = self.groups.get_mut(&owner) {
-                    group.rejected.push(id);
-                }
-            }
             FileKind::Unfinished => self.unfinished.push(entry.name),
             FileKind::Legacy => self.legacy.push((None, entry.name)),
-            FileKind::Damaged | FileKind::Other => {}
+            // These go with their file, or are kept for their reader.
+            FileKind::Rejected { .. } | FileKind::Damaged | FileKind::Other => {}
         }
     }
 

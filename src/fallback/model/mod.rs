@@ -148,7 +148,7 @@ enum Task {
     Seal,
     Step(u8),
     Decide(Vec<(u16, Fate)>),
-    /// All that is on its way arrives, and what comes of that is done.
+    /// All that is there arrives, and what comes of that is done.
     Finish,
 }
 
@@ -234,7 +234,7 @@ fn strict_plight() -> impl Strategy<Value = Plight> {
     prop_oneof![
         8 => task().prop_map(Plight::None),
         3 => (call, task()).prop_map(|(call, task)| Plight::Failing(call, task)),
-        6 => (0..40_u8).prop_map(|calls| Plight::Dies(calls, Task::Finish)),
+        6 => (0..120_u8).prop_map(|calls| Plight::Dies(calls, Task::Finish)),
         1 => any::<bool>().prop_map(Plight::Crash),
         2 => Just(Plight::Ends),
         1 => any::<bool>().prop_map(Plight::Stranger),
@@ -289,7 +289,7 @@ proptest! {
         settings in settings(),
         plights in vec((any::<u8>(), strict_plight()), 1..40),
     ) {
-        let settings = Settings { max_age: None, max_bytes: None, ..settings };
+        let settings = Settings { max_age: None, max_bytes: None, share: 300, ..settings };
         let mut crowd = crowd::Crowd::new(settings);
         for (who, plight) in &plights {
             crowd.meet(*who, plight);

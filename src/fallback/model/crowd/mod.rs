@@ -26,7 +26,7 @@ use crate::options::Fsync;
 use crate::statistics::Statistics;
 
 /// More than any message of the model costs.
-const LARGEST: u64 = 256;
+const LARGEST: u64 = 512;
 /// An owner looks at its file before it writes; so long it may take from there to the write.
 const BLINK: Duration = Duration::from_secs(4);
 /// Before that, whoever notices has noticed.
@@ -160,9 +160,10 @@ impl Crowd {
             Task::Step(count) => (0..*count).for_each(|_| self.step(at)),
             Task::Decide(fates) => self.decide(at, fates),
             Task::Finish => {
-                self.step(at);
-                self.decide_all(at);
-                (0..4).for_each(|_| self.step(at));
+                for _ in 0..12 {
+                    self.step(at);
+                    self.decide_all(at);
+                }
             }
         }
     }
@@ -213,6 +214,10 @@ impl Crowd {
     fn decide(&mut self, at: usize, fates: &[(u16, Fate)]) {
         let mut verdicts = Verdicts::default();
         for (pick, fate) in fates {
+            // Nobody hears what becomes of a dead one's.
+            if faults::is_dead() {
+                return;
+            }
             let on_its_way = &mut self.members[at].on_its_way;
             if on_its_way.is_empty() {
                 break;
@@ -290,6 +295,10 @@ impl Crowd {
             ..Verdicts::default()
         };
         let mut member = self.members.swap_remove(at);
+        if !returned.is_empty() {
+            // What was settled behind one of these is not in the progress.
+            self.lives[member.life].may_repeat = self.settings.share + LARGEST;
+        }
         member.process.replay.hear(verdicts);
         let statistics = Arc::clone(&member.process.statistics);
         member.process.end();
