@@ -234,9 +234,10 @@ fn strict_plight() -> impl Strategy<Value = Plight> {
     prop_oneof![
         8 => task().prop_map(Plight::None),
         3 => (call, task()).prop_map(|(call, task)| Plight::Failing(call, task)),
+        3 => Just(Plight::Failing(Call::Remove, Task::Finish)),
         6 => (0..120_u8).prop_map(|calls| Plight::Dies(calls, Task::Finish)),
         1 => any::<bool>().prop_map(Plight::Crash),
-        2 => Just(Plight::Ends),
+        4 => Just(Plight::Ends),
         1 => any::<bool>().prop_map(Plight::Stranger),
         1 => Just(Plight::LateLine),
         2 => (1..12_u8).prop_map(Plight::Time),
