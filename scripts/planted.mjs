@@ -136,7 +136,13 @@ const CARGO = ['test', '--release', '--lib']
 async function isFound() {
   const options = {
     cwd: COPY,
-    env: { ...process.env, ...(await cargoEnv()), CARGO_TARGET_DIR: path.join(root, 'target') },
+    env: {
+      ...process.env,
+      ...(await cargoEnv()),
+      CARGO_TARGET_DIR: path.join(root, 'target'),
+      // More than in each run of the tests: some bugs need a rare order of things.
+      PROPTEST_CASES: '2000',
+    },
     maxBuffer: 1 << 28,
   }
   const run = (...args) => promisify(execFile)('cargo', [...CARGO, ...args], options)

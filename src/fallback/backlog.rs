@@ -24,8 +24,8 @@ pub const BLOCKED: Duration = Duration::from_secs(10);
 /// Whoever may still write to a file that is done has this long to do so, or to notice that it is not
 /// his any more.
 pub const GRACE: Duration = Duration::from_secs(5);
-/// Messages are counted in pieces of this many bytes.
-const COUNT_PIECE: u64 = 1 << 20;
+/// Messages are counted in pieces of this many bytes. Those of tests are smaller, as their files are.
+const COUNT_PIECE: u64 = if cfg!(test) { 500 } else { 1 << 20 };
 
 pub struct Backlog {
     pub(super) instance: Arc<Instance>,
