@@ -354,8 +354,30 @@ export interface KafkaPublisherStatistics {
   unaccountedCnt: number
 }
 
-/** Publishes to Kafka in the background, and to a file while Kafka is away. */
-export declare class KafkaPublisher {
+/** What can be published: an object, an array, anything with a JSON text but a function or a primitive. */
+export type Message =
+  | { readonly [name: string]: unknown; readonly apply?: never }
+  | (object & { readonly apply?: never })
+
+/** A key: messages of one key go to one partition, in order. */
+export type Key = string | number | Message
+
+/** A stream of Node.js. Empty where its types are not installed. */
+declare global {
+  namespace NodeJS {
+    interface WritableStream {}
+  }
+}
+
+/**
+ * Publishes to Kafka in the background, and to a file while Kafka is away.
+ *
+ * `Topics` has the type of each topic's messages: `KafkaPublisher<{ orders: Order; users: User }>`.
+ * Without it, any message may go to any topic.
+ */
+export declare class KafkaPublisher<
+  Topics extends { [Topic in keyof Topics]: object } = Record<string, Message>,
+> {
   /**
    * Makes a publisher and its Kafka client, which begins to connect at once. Nothing is awaited.
    *
@@ -375,7 +397,12 @@ export declare class KafkaPublisher {
    * @param topic default: `defaultTopic`
    * @returns `false` when memory is nearly full and what follows may go to file; see `drained()`
    */
-  queue(key: string | number | object, message: object, topic?: string): boolean
+  queue(key: Key, message: Topics[keyof Topics]): boolean
+  queue<Topic extends keyof Topics & string>(
+    key: Key,
+    message: Topics[Topic],
+    topic: Topic | undefined
+  ): boolean
 
   /**
    * Resolves when Kafka has answered for the first time.
@@ -392,12 +419,27 @@ export declare class KafkaPublisher {
    *
    * Resolves when every message is accounted for, and the logger has got every line; a second call
    * resolves, too. It never rejects. Where messages wait for ever (`message.timeout.ms: 0`), Kafka is
-   * given 30 s.
+   * given 30 s. `await using kp = new KafkaPublisher(…)` calls it by itself, where the runtime knows of
+   * that.
    */
   end(): Promise<void>
 
   /** Resolves when there is room in memory again, after `queue()` has returned `false`. */
   drained(): Promise<void>
+
+  /**
+   * A `Writable` in object mode that queues what is written to it, and waits while memory is nearly
+   * full: `pipeline(source, kp.writable({ topic: 'orders', key: (order) => order.id }), done)`.
+   *
+   * It is finished when all is queued; `end()` is what publishes the rest. It fails with what `key`
+   * throws.
+   */
+  writable<Topic extends keyof Topics & string>(options: {
+    /** Default: `defaultTopic`. */
+    topic?: Topic
+    /** The key of a message, or one key for all. A function is called with each message. */
+    key: ((message: Topics[Topic]) => Key) | Exclude<Key, (...args: never[]) => unknown>
+  }): NodeJS.WritableStream
 
   /** The number of messages in memory: not acknowledged, not in a file, not discarded. */
   queued(): number

@@ -2,6 +2,7 @@
 
 const native = require('./load')
 const { split } = require('./lib/callbacks')
+const { writableOf } = require('./lib/writable')
 const { stringify, toJSON, retryJSON, describe, kindOf } = require('./lib/text')
 
 const addon = native.publisher
@@ -73,6 +74,10 @@ class KafkaPublisher {
     return addon.drained(handleOf(this, 'drained'), this)
   }
 
+  writable(options) {
+    return writableOf(this, options)
+  }
+
   queued() {
     return addon.queued(handleOf(this, 'queued'))
   }
@@ -84,6 +89,17 @@ class KafkaPublisher {
   resetStatistics() {
     addon.resetStatistics(handleOf(this, 'resetStatistics'))
   }
+}
+
+// `await using kp = new KafkaPublisher(…)`, where the runtime knows of it.
+if (typeof Symbol.asyncDispose === 'symbol') {
+  Object.defineProperty(KafkaPublisher.prototype, Symbol.asyncDispose, {
+    configurable: true,
+    writable: true,
+    value() {
+      return this.end()
+    },
+  })
 }
 
 /** The rest of `queue()`: keys that are no plain text, values that refer to themselves, and mistakes. */

@@ -1,5 +1,3 @@
-/// <reference types="node" />
-
 /**
  * A Kafka cluster inside this process, for tests that need neither Docker nor a JVM: brokers on real
  * TCP ports of 127.0.0.1 that any Kafka client can talk to, and that fail on command.
@@ -120,22 +118,27 @@ export class MockCluster {
 
   /**
    * Stops all brokers and forgets all topics. What is still being read rejects. A second call does
-   * nothing.
+   * nothing. `using cluster = new MockCluster()` does it by itself.
    */
   close(): void
 }
+
+/** A `Buffer`, which is a `Uint8Array` where the types of Node.js are not installed. */
+export type Bytes = typeof globalThis extends { Buffer: { prototype: infer Type } }
+  ? Type
+  : Uint8Array
 
 /** A message as `MockCluster.readTopic()` gives it. */
 export interface MockMessage {
   topic: string
   partition: number
   offset: number
-  key: Buffer | null
-  value: Buffer | null
+  key: Bytes | null
+  value: Bytes | null
   /** When it was made, in milliseconds since 1970, as its producer says; -1 if it does not. */
   timestamp: number
   /** A header that occurs more than once is an array. */
-  headers: Record<string, Buffer | null | (Buffer | null)[]>
+  headers: Record<string, Bytes | null | (Bytes | null)[]>
 }
 
 /**

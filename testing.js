@@ -62,6 +62,17 @@ class MockCluster {
   }
 }
 
+// `using cluster = new MockCluster()`, where the runtime knows of it.
+if (typeof Symbol.dispose === 'symbol') {
+  Object.defineProperty(MockCluster.prototype, Symbol.dispose, {
+    configurable: true,
+    writable: true,
+    value() {
+      this.close()
+    },
+  })
+}
+
 // Or else a cluster that nobody mentions any more could be collected, and end, while it is read.
 function keeping(promise, cluster) {
   return hide(promise, cluster)

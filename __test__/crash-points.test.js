@@ -1,5 +1,7 @@
 // A replay that dies at the nth of its system calls on the directory, or whose nth fails, for every n: all
 // that was in the files arrives, what was garbage is kept, and nothing else is left.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const { MockCluster } = require('../testing')

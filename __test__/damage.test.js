@@ -1,5 +1,7 @@
 // Fallback files in every state that crashes, disks and people leave them in: what can be read is
 // replayed, what cannot is kept, counted and logged, and nothing stops the replay or is tried for ever.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const path = require('node:path')

@@ -2,6 +2,8 @@
 // again, and the replay finishes by itself when the disk is well again.
 //
 // A file whose disk was in trouble is tried again after 10 s: the tests wait for that side by side.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const path = require('node:path')

@@ -1,5 +1,7 @@
 // What a disk can do to the writer of fallback files, and that it goes on by itself afterwards. The
 // publisher is in a process of its own, on a disk of its own where the machine lets us make one.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const { Faults } = require('./support/faults')

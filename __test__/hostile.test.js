@@ -1,6 +1,8 @@
 // The package misused at random, in processes of their own: nothing that JavaScript, a stream or an
 // option does ends a process, hangs it, or breaks the accounts. `HOSTILE_SEED=7 npm test -- hostile`
 // repeats one run; KAFKA_PUBLISHER_SOAK=1 goes on for minutes.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const os = require('node:os')

@@ -1,4 +1,6 @@
 // What earlier versions have left is published, too, once nobody writes to it any more.
+//
+// Takes long.
 
 const { spawn } = require('node:child_process')
 const { randomUUID } = require('node:crypto')

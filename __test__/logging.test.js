@@ -104,6 +104,21 @@ test('a storm of one error is one line, and one that says how many were like it'
   expect(publisher.getStatistics().discardedCnt.badKey).toBe(100_000)
 })
 
+test('what is discarded after end() is told at the end of the process', async () => {
+  const script = `
+    const { KafkaPublisher } = require(${JSON.stringify(path.resolve(__dirname, '..'))})
+    const kp = new KafkaPublisher({
+      connectionString: '127.0.0.1:1', defaultTopic: 't',
+      fallback: { directory: ${JSON.stringify(makeDirectory())} },
+    })
+    kp.end().then(() => { for (let i = 0; i < 1000; i++) kp.queue('k', {}) })
+  `
+  const { stderr } = await run(process.execPath, ['-e', script])
+  const lines = stderr.split('\n').filter((line) => line.includes('message discarded'))
+  expect(lines).toHaveLength(2)
+  expect(lines[1]).toContain('(999 like it were not shown)')
+})
+
 test.each([
   ['', false],
   ['kafka-publisher:*', true],

@@ -40,9 +40,16 @@ test('the methods are the documented ones', () => {
   const methods = Object.getOwnPropertyNames(KafkaPublisher.prototype).filter(
     (name) => name !== 'constructor'
   )
-  expect(methods.sort()).toEqual(
-    ['drained', 'end', 'getStatistics', 'init', 'queue', 'queued', 'resetStatistics'].sort()
-  )
+  expect(methods.sort()).toEqual([
+    'drained',
+    'end',
+    'getStatistics',
+    'init',
+    'queue',
+    'queued',
+    'resetStatistics',
+    'writable',
+  ])
 })
 
 if (process.platform === 'linux') {

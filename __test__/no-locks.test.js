@@ -1,10 +1,12 @@
 // A file system without locks: the dead are told from the living by their silence.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const { setTimeout: delay } = require('node:timers/promises')
 const { MockCluster } = require('../testing')
 const { Child, killChildren } = require('./support/children')
-const { withoutLocks } = require('./support/no-locks')
+const { preload } = require('./support/preload')
 const { placesById } = require('./support/numbered')
 const { PATIENT, endPublishers, fallbackFiles, makeDirectory } = require('./support/publisher')
 const { until } = require('./support/until')
@@ -28,7 +30,7 @@ function world() {
   clusters.push(cluster)
   cluster.createTopic(TOPIC, { partitions: 3 })
   const directory = makeDirectory()
-  const env = withoutLocks(makeDirectory())
+  const env = preload('no-locks', makeDirectory())
   const start = (name, connectionString, load) => {
     const options = {
       connectionString,

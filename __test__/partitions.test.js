@@ -109,3 +109,37 @@ test('a message that the broker refuses without a reason is not replayed for eve
   await until(() => publisher.getStatistics().replay.rejectedCnt === 1, { timeoutMs: 30_000 })
   expect(publisher.getStatistics()).toMatchObject({ state: 'publishing', unaccountedCnt: 0 })
 })
+
+test('messages that wait for a leader without a limit hold no other topic up', async () => {
+  cluster = new MockCluster({ brokers: 1 })
+  for (const topic of ['leaderless', 'picky', 'well']) cluster.createTopic(topic, { partitions: 1 })
+  const publisher = makePublisher({
+    connectionString: cluster.connectionString,
+    producer: { 'message.timeout.ms': 0 },
+    fallback: { replay: false },
+  })
+  const statistics = () => publisher.getStatistics()
+  const queue = (topic, count) => {
+    for (let i = 0; i < count; i++) publisher.queue('key', { i }, topic)
+  }
+  await publisher.init()
+  cluster.setPartitionLeader('leaderless', 0, null)
+  queue('leaderless', 10)
+  // A batch that is refused as a whole goes message by message, in a client of its own.
+  cluster.failRequests('Produce', ['INVALID_RECORD'])
+  queue('picky', 10)
+  await until(() => statistics().sentCnt === 10, { what: 'the refused batch, one by one' })
+  cluster.failRequests('Produce', ['MESSAGE_TOO_LARGE'])
+  queue('picky', 10)
+  await until(() => statistics().sentCnt === 20, { what: 'the batch that was too large' })
+  queue('well', 10)
+  await until(() => statistics().sentCnt === 30, { what: 'another topic' })
+  cluster.setPartitionLeader('leaderless', 0, 1)
+  await until(() => statistics().curQueuedCnt === 0, { what: 'the first ones' })
+  expect(numbersOf(await cluster.readTopic('picky'))).toHaveLength(20)
+  expect(statistics()).toMatchObject({
+    state: 'publishing',
+    discardedCnt: { total: 0 },
+    unaccountedCnt: 0,
+  })
+})

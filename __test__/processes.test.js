@@ -1,4 +1,6 @@
 // Several instances on one directory. Only files matter here, so Kafka is the embedded one.
+//
+// Takes long.
 
 const crypto = require('node:crypto')
 const fs = require('node:fs')

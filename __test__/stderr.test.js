@@ -1,16 +1,20 @@
 // Stderr of every kind that a process can be given: none ends it, holds it up, or costs a message.
+//
+// Takes long.
 
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')
 const fs = require('node:fs')
 const path = require('node:path')
 const { STREAMS, start, openStream } = require('./hostile/process')
+const { Faults } = require('./support/faults')
 const { makeDirectory, endPublishers, readFallback } = require('./support/publisher')
 const { until } = require('./support/until')
 
 const ROOT = JSON.stringify(path.resolve(__dirname, '..'))
 
 afterEach(endPublishers)
+afterAll(() => Faults.removeAll())
 
 const preamble = (directory, options = '') => `
   const { KafkaPublisher } = require(${ROOT})
@@ -158,4 +162,25 @@ test.each([
   const [code, signal] = await once(child, 'close')
   expect([code, signal, out.trim()]).toEqual([0, null, '1'])
   expect(errors).toContain('the logger threw')
+})
+
+test.each([
+  ['before 1970', -100, '1970-01-01T00:00:00.000Z'],
+  ['after 9999', 9000, '9999-12-31T23:59:59.000Z'],
+])('a clock that stands %s stamps the log with the nearest time', async (_name, years, stamp) => {
+  const directory = makeDirectory()
+  const faults = new Faults(directory)
+  faults.setClock(years * 365.25 * 24 * 3_600_000)
+  const child = spawn(process.execPath, ['-e', `${preamble(directory)}; kp.end()`], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+    env: { ...process.env, ...faults.env },
+  })
+  let text = ''
+  child.stderr.on('data', (chunk) => {
+    text += chunk
+  })
+  const [code, signal] = await once(child, 'close')
+  expect(signal ?? code).toBe(0)
+  expect(text).toContain(`${stamp} kafka-publisher:error message discarded`)
+  expect(readFallback(directory).map(({ value }) => value.i)).toEqual(ALL)
 })

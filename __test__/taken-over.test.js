@@ -1,5 +1,7 @@
 // Files that are taken from an owner who lives, files that can't be removed, files that are none, lines
 // that this version does not know: nothing is lost, published twice, followed or destroyed.
+//
+// Takes long.
 
 const { execFileSync } = require('node:child_process')
 const { randomUUID } = require('node:crypto')
@@ -129,6 +131,21 @@ test.each([
   },
   120_000
 )
+
+test('a file that can not be taken over holds no other of its process back', async () => {
+  const instance = randomUUID()
+  leaveFile(directory, numberedLines(0, 5), { instance })
+  leaveFile(directory, numberedLines(5, 10), { instance, sequence: 2 })
+  const faults = new Faults(directory)
+  faults.fail('rename', 'EPERM', { suffix: '-000001.log' })
+  const remote = await startRemote(options(), { env: faults.env })
+  await remote.run(({ publisher }) => publisher.init())
+  await until(async () => (await remote.statistics()).sentCnt === 5)
+  faults.heal('rename')
+  await until(async () => (await remote.statistics()).sentCnt === 10)
+  expect(await remote.end()).toMatchObject({ recoveredCnt: 10, unaccountedCnt: 0 })
+  expect((await arrived()).sort((a, b) => a - b)).toEqual(range(0, 10))
+})
 
 describe('what is no plain file', () => {
   const secret = () => {

@@ -13,8 +13,14 @@ const {
   startLoad,
   unordered,
 } = require('./support/load')
-const { endPublishers, makePublisher, readFallback, untilState } = require('./support/publisher')
-const { untilReplayed } = require('./support/replay')
+const {
+  endPublishers,
+  makeDirectory,
+  makePublisher,
+  readFallback,
+  untilState,
+} = require('./support/publisher')
+const { leaveFile, numberedLines, untilReplayed } = require('./support/replay')
 const { sharedKafka } = require('./support/shared-kafka')
 const { until } = require('./support/until')
 
@@ -186,4 +192,37 @@ test('messages whose time a topic does not take wait in the file, others flow on
   expect(warnings.some(({ text }) => /topic picky takes no messages .*timestamp/i.test(text))).toBe(
     true
   )
+})
+
+test("old messages from a file, whose time a topic does not take, are no trouble of its new ones'", async () => {
+  await kafka.createTopic('young', { config: { 'message.timestamp.before.max.ms': 600_000 } })
+  const directory = makeDirectory()
+  const hourAgo = Date.now() - 3_600_000
+  leaveFile(directory, numberedLines(0, 100, { topic: 'young', timestamp: hourAgo }))
+  const publisher = makeNamedPublisher({ defaultTopic: 'young', fallback: { directory } })
+  await publisher.init()
+  const load = startLoad(publisher)
+  try {
+    await until(() => publisher.getStatistics().replay.replayedCnt >= 100, {
+      what: 'the replay',
+    })
+    const before = publisher.getStatistics().sentCnt
+    await until(() => publisher.getStatistics().sentCnt >= before + 1000, { what: 'new messages' })
+  } finally {
+    load.stop()
+  }
+  await publisher.end()
+  expect(publisher.getStatistics()).toMatchObject({
+    filePublisher: { mesgCnt: 0 },
+    discardedCnt: { total: 0 },
+    replay: { replayedCnt: 100, rejectedCnt: 0 },
+    unaccountedCnt: 0,
+  })
+  const messages = await readTopic(kafka.bootstrap, 'young')
+  const old = messages.filter(({ key }) => key?.toString() === '"k"')
+  const live = messages.filter((message) => !old.includes(message))
+  expect(old.map(({ value }) => JSON.parse(value).i)).toEqual(
+    Array.from({ length: 100 }, (_, i) => i)
+  )
+  expect(missingFrom(load.count(), numbersInTopic(live))).toEqual([])
 })

@@ -9,7 +9,7 @@ const USAGE = 2
 export const HELP = `npm run bench [-- OPTION...]
 
   --only NAME,...        workloads: ${Object.keys(WORKLOADS).join(', ')};
-                         rtt is all of its kind
+                         rtt, files: all of its kind
   --contenders NAME,...  ${CONTENDERS.join(', ')}
   --node MAJOR,...       versions of Node.js (default: 20,24)
   --rounds N             how often all of it is run (default: 5)

@@ -14,7 +14,7 @@ const execute = promisify(execFile)
 
 const LIMIT = 15 * 60_000
 const CHILD = path.join(root, 'bench', 'child.mjs')
-const FLOORS = { librdkafka: {}, 'librdkafka-idempotent': { 'enable.idempotence': true } }
+export const FLOORS = { librdkafka: {}, 'librdkafka-idempotent': { 'enable.idempotence': true } }
 
 /**
  * @param {object} work a workload, from workloads.mjs

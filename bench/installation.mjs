@@ -7,6 +7,8 @@ import { root, run, StepFailed } from '../scripts/command.mjs'
 import { cargoEnv } from '../scripts/setup.mjs'
 
 const HOME = path.join(root, 'target', 'bench')
+/** These have no package of their own to be fetched. */
+const OWN = ['addon', 'stringify', 'librdkafka', 'librdkafka-idempotent']
 const NPM = ['--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error']
 
 /** @returns {Promise<object>} peers.json */
@@ -15,24 +17,24 @@ export async function readPeers() {
 }
 
 /**
- * Makes one version of Node.js ready, with its peers.
+ * Makes one version of Node.js ready, with its peers if any of these contenders is one.
  *
  * @param {string} major such as '20'
+ * @param {string[]} contenders
  * @returns {Promise<{major: string, node: string, peers: string}>} the path of the program, and of the
  *   folder whose node_modules has the peers
  */
-export async function install(major) {
+export async function install(major, contenders) {
   const { node: runtimes, dependencies, overrides } = await readPeers()
   if (!runtimes[major]) {
     throw new StepFailed(`--node takes ${Object.keys(runtimes).join(' or ')}, not '${major}'`, 2)
   }
   const node = await installNode(major, runtimes[major])
   const peers = path.join(HOME, `node${major}`)
-  await installPackages(
-    peers,
-    { dependencies: dependencies[major], overrides },
-    await withNode(node)
-  )
+  if (contenders.some((name) => !OWN.includes(name))) {
+    const packages = { dependencies: dependencies[major], overrides }
+    await installPackages(peers, packages, await withNode(node))
+  }
   return { major, node, peers }
 }
 

@@ -89,6 +89,26 @@ const COLUMNS = {
     ['ratio', 'ratio', RATIO],
     ['CPU µs', 'cpuUs', US],
   ],
+  files: [
+    ['files/s', 'perSecond', WHOLE],
+    ['seconds', 'seconds', MS],
+    ['CPU s', 'cpuSeconds', MS],
+    ['CPU µs a file', 'cpuUs', US],
+    ['MB more than idle', 'moreRss', MB],
+    ['descriptors more', 'moreDescriptors', WHOLE],
+  ],
+  living: [
+    ['% of a core, alone', 'alone', RATIO],
+    ['among others', 'among', RATIO],
+    ['difference', 'percent', RATIO],
+  ],
+  large: [
+    ['first ms, at worst', 'firstMs', WHOLE],
+    ['end() ms, at worst', 'endMs', WHOLE],
+    ['end() ms without Kafka', 'futileEndMs', WHOLE],
+    ['MB more than idle', 'moreRss', MB],
+    ['descriptors more', 'moreDescriptors', WHOLE],
+  ],
   'replay-latency': [
     ['p99 ms without', 'p99Without', MS],
     ['p99 ms with', 'p99', MS],

@@ -6,7 +6,7 @@ import os from 'node:os'
 import { runMain, StepFailed } from '../scripts/command.mjs'
 import { HELP, readArguments } from './arguments.mjs'
 import { Broker } from './broker.mjs'
-import { hold } from './contest.mjs'
+import { FLOORS, hold } from './contest.mjs'
 import { buildFloor, install } from './installation.mjs'
 import { describeMachine, machineText } from './machine.mjs'
 import { headline, report } from './report.mjs'
@@ -17,17 +17,17 @@ await runMain(async () => {
   const options = readArguments()
   if (options.help) return console.log(HELP)
   const runtimes = []
-  for (const major of options.node) runtimes.push(await install(major))
-  const floor = await buildFloor()
+  for (const major of options.node) runtimes.push(await install(major, needed(options, major)))
   const machine = await describeMachine(runtimes)
   console.log(`${machineText(machine)}\n`)
 
   const contests = plan(options, runtimes)
+  const floor = contests.some(({ contender }) => contender in FLOORS) ? await buildFloor() : null
   const onKafka = contests.some(({ work }) => work.place === 'topic')
   const broker = onKafka ? await Broker.start() : null
   try {
     const outfit = { broker, floor }
-    if (broker) await warmUp(outfit, options)
+    if (broker) await warmUp(outfit, options, runtimes[0])
     const runs = []
     for (let round = 1; round <= options.rounds; round++) {
       await runRound(round, contests, outfit, runs)
@@ -44,22 +44,29 @@ await runMain(async () => {
 })
 
 /** Who does what, in one round. */
-function plan({ workloads, contenders, ...options }, runtimes) {
-  const wanted = contenders ?? CONTENDERS.filter((name) => !EXTRA.includes(name))
+function plan(options, runtimes) {
   return runtimes.flatMap((runtime) =>
-    workloads.flatMap((name) => {
+    options.workloads.flatMap((name) => {
       const work = workload(name, options)
-      return contendersOf(work, runtime.major)
-        .filter((contender) => wanted.includes(contender))
-        .map((contender) => ({ work, contender, runtime }))
+      return wanted(work, runtime.major, options).map((contender) => ({ work, contender, runtime }))
     })
   )
 }
 
+/** All who do anything on this version of Node.js. */
+function needed(options, major) {
+  return options.workloads.flatMap((name) => wanted(workload(name, options), major, options))
+}
+
+function wanted(work, major, { contenders = CONTENDERS.filter((name) => !EXTRA.includes(name)) }) {
+  return contendersOf(work, major).filter((contender) => contenders.includes(contender))
+}
+
 /** A JVM is slow at first, which must not be the first contender's loss. */
-async function warmUp(outfit, options) {
+async function warmUp(outfit, options, runtime) {
   const work = { ...workload('small', options), warmUp: 0 }
-  await hold(work, 'librdkafka', {}, outfit)
+  if (outfit.floor) await hold(work, 'librdkafka', {}, outfit)
+  else await hold(work, 'addon', runtime, outfit)
 }
 
 async function runRound(round, contests, outfit, runs) {

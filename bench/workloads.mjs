@@ -108,13 +108,48 @@ export const WORKLOADS = {
     warmUp: 20_000,
     contenders: ['addon'],
   },
-  files: {
-    title: 'one file of one message for each of 100,000 dead processes',
+  ...Object.fromEntries(
+    [1000, 10_000, 100_000].map((count) => [
+      `files-${count}`,
+      {
+        title: `one file of one message for each of ${count.toLocaleString('en')} dead processes`,
+        task: 'files',
+        place: 'topic',
+        settings: TUNED,
+        bytes: 170,
+        messages: count,
+        contenders: ['addon'],
+      },
+    ])
+  ),
+  elsewhere: {
+    title: 'the same for 10,000 that died on another machine',
     task: 'files',
     place: 'topic',
     settings: TUNED,
     bytes: 170,
-    messages: 100_000,
+    messages: 10_000,
+    elsewhere: true,
+    contenders: ['addon'],
+  },
+  living: {
+    title: 'an idle publisher among 10,000 others that live and have files',
+    task: 'living',
+    place: 'topic',
+    settings: { defaults: true },
+    bytes: 170,
+    files: 10_000,
+    seconds: 60,
+    contenders: ['addon'],
+  },
+  large: {
+    title: '50 GB in 800 files, begun anew four times',
+    task: 'large',
+    place: 'topic',
+    settings: TUNED,
+    bytes: 170,
+    files: 800,
+    size: 64 * 2 ** 20,
     contenders: ['addon'],
   },
   'replay-latency': {
@@ -203,7 +238,12 @@ Object.assign(WORKLOADS, {
 
 /** Names that stand for several workloads. */
 export const GROUPS = {
-  rtt: Object.keys(WORKLOADS).filter((name) => name.startsWith('rtt-')),
+  ...Object.fromEntries(
+    ['rtt', 'files'].map((kind) => [
+      kind,
+      Object.keys(WORKLOADS).filter((name) => name.startsWith(`${kind}-`)),
+    ])
+  ),
 }
 
 const QUICK = { messages: 50_000, warmUp: 2000, bursts: 50, seconds: 3, times: 1 }

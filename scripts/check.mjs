@@ -2,7 +2,7 @@
 // needs more than the embedded cluster: no real Kafka, no other runtimes, no packages, no fuzzing.
 
 import { runMain } from './command.mjs'
-import { needsKafka, runJest, testFiles } from './jest.mjs'
+import { needsKafka, runJest, takesLong, testFiles } from './jest.mjs'
 import { checkFormat, checkRust, checkTypes } from './lint.mjs'
 import { buildAddon, cargoEnv, installDependencies } from './setup.mjs'
 import { sideBySide, step } from './steps.mjs'
@@ -19,9 +19,11 @@ await runMain(async () => {
   await step('build', buildAddon)
   await checkTypes()
   const files = await testFiles()
-  const needs = await Promise.all(files.map(needsKafka))
-  const without = files.filter((_file, i) => !needs[i])
-  await sideBySide('jest', () => runJest([...JEST, ...without]), [
+  const left = await Promise.all(
+    files.map(async (file) => (await needsKafka(file)) || takesLong(file))
+  )
+  const quick = files.filter((_file, i) => !left[i])
+  await sideBySide('jest', () => runJest([...JEST, ...quick]), [
     {
       name: 'Rust unit tests',
       command: 'cargo',

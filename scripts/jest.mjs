@@ -26,6 +26,11 @@ export async function needsKafka(file) {
   )
 }
 
+/** Whether a test file is left to `npm test`, since it takes long: one that says so. */
+export async function takesLong(file) {
+  return /^\/\/ Takes long\./m.test(await readFile(file, 'utf8'))
+}
+
 /** Here and not in the first test that needs it, whose time limit it would eat up. */
 export async function fetchKafka() {
   const require = createRequire(import.meta.url)

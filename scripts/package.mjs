@@ -203,23 +203,19 @@ async function checkTypes({ tarball, folder }) {
         'consumer.mts',
         ...(module === 'esnext' ? [] : ['consumer.cts']),
       ]
-      const options = ['--strict', '--noEmit', '--target', 'es2022', '--types', 'node']
-      await execute(
-        process.execPath,
-        [
-          nodeModule('typescript/bin/tsc'),
-          ...options,
-          '--module',
-          module,
-          '--moduleResolution',
-          resolution,
-          ...files,
-        ],
-        { cwd: project }
-      ).catch((error) => {
-        throw new StepFailed(`tsc, ${resolution}:\n${error.stdout}`)
-      })
-      console.log(`types: ok under ${resolution}`)
+      const how = ['--module', module, '--moduleResolution', resolution]
+      const options = ['--strict', '--noEmit', '--target', 'es2022', ...how]
+      // With Node.js's own types, and without.
+      for (const types of [
+        ['--types', 'node'],
+        ['--typeRoots', 'none'],
+      ]) {
+        const args = [nodeModule('typescript/bin/tsc'), ...options, ...types, ...files]
+        await execute(process.execPath, args, { cwd: project }).catch((error) => {
+          throw new StepFailed(`tsc, ${resolution}, ${types.join(' ')}:\n${error.stdout}`)
+        })
+      }
+      console.log(`types: ok under ${resolution}, with and without those of Node.js`)
     }
   } finally {
     await rm(project, { recursive: true, force: true })

@@ -107,8 +107,8 @@ const BUGS = [
   {
     name: 'the progress of a file that is taken over stays behind',
     file: 'adoption.rs',
-    from: '        if has_progress {\n            let mut bytes',
-    to: '        if false {\n            let mut bytes',
+    from: 'let has_progress = match directory.read(&old_progress) {',
+    to: 'let has_progress = match directory.read(".") {',
   },
 ]
 

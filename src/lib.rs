@@ -41,7 +41,7 @@ mod logging;
 mod message;
 mod options;
 mod publisher;
-mod report;
+mod snapshot;
 mod statistics;
 mod stderr;
 mod testing;

@@ -8,7 +8,7 @@ use napi::bindgen_prelude::*;
 use napi::{Env, Unknown};
 use napi_derive::napi;
 
-use crate::edge::bridge::{Bridge, JsHost, JsPartition, JsSink, RedirectFunction, Shore};
+use crate::edge::bridge::{Bridge, JsEventLoop, JsPartitioner, JsSink, RedirectFunction, Shore};
 use crate::edge::callback;
 use crate::edge::callbacks::{Callbacks, Kept};
 use crate::edge::deferred::Deferred;
@@ -22,8 +22,8 @@ use crate::logging::{self, Stderr};
 use crate::message::Topics;
 use crate::options::{Config, Redirection};
 use crate::statistics::{ReplayGauges, ReplayState, Statistics};
-use crate::worker::{Command, Parts, Settle, Shared, Worker};
-use crate::{report, stderr};
+use crate::worker::{Parts, Request, Settle, Shared, Worker};
+use crate::{snapshot, stderr};
 
 /// What the publisher's object in JavaScript holds.
 pub struct Publisher {
@@ -37,7 +37,7 @@ impl Drop for Publisher {
     /// Nobody can call `end()` any more; the worker ends by itself, and loses nothing.
     fn drop(&mut self) {
         guarded(
-            || self.shared.command(Command::End(Box::new(|_| {}))),
+            || self.shared.request(Request::End(Box::new(|_| {}))),
             |_| (),
         );
     }
@@ -79,7 +79,7 @@ pub fn init<'env>(
     publisher: &External<Publisher>,
     object: Object<'_>,
 ) -> Result<Object<'env>> {
-    publisher.promise(env, &object, Command::Init)
+    publisher.promise(env, &object, Request::Init)
 }
 
 #[napi(namespace = "publisher", skip_typescript)]
@@ -90,7 +90,7 @@ pub fn end<'env>(
     object: Object<'_>,
 ) -> Result<Object<'env>> {
     publisher.shared.inbox.close();
-    publisher.promise(env, &object, Command::End)
+    publisher.promise(env, &object, Request::End)
 }
 
 #[napi(namespace = "publisher", skip_typescript)]
@@ -100,7 +100,7 @@ pub fn drained<'env>(
     publisher: &External<Publisher>,
     object: Object<'_>,
 ) -> Result<Object<'env>> {
-    publisher.promise(env, &object, Command::Drained)
+    publisher.promise(env, &object, Request::Drained)
 }
 
 #[napi(namespace = "publisher", skip_typescript)]
@@ -116,7 +116,7 @@ pub fn statistics(publisher: &External<Publisher>) -> Result<String> {
     let shared = &publisher.shared;
     let report = || {
         let latency = shared.statistics.latency();
-        Ok(report::statistics(&shared.inbox, latency, &publisher.directory).to_string())
+        Ok(snapshot::json(&shared.inbox, latency, &publisher.directory).to_string())
     };
     guarded(report, bug)
 }
@@ -173,8 +173,8 @@ impl Publisher {
             default_topic,
         );
         let directory = config.fallback.directory.display().to_string();
-        let partition =
-            has_partitioner.then(|| Box::new(JsPartition(Arc::clone(&bridge))) as Box<_>);
+        let partitioner =
+            has_partitioner.then(|| Box::new(JsPartitioner(Arc::clone(&bridge))) as Box<_>);
         let redirect = redirect(&config, &bridge);
         let inbox = Arc::clone(&shared.inbox);
         let producer = Producer::new(
@@ -185,11 +185,7 @@ impl Publisher {
         )
         .map_err(reason)?;
         let (writer, instance) = start_writer(&config, &shared)?;
-        tracing::dispatcher::with_default(&shared.log, || {
-            for warning in &config.warnings {
-                tracing::warn!(kind = warning.as_str(), "{warning}");
-            }
-        });
+        log_warnings(&config, &shared);
         exit::watch(env, &shared)?;
         let worker = Worker::new(Parts {
             config,
@@ -198,8 +194,8 @@ impl Publisher {
             writer,
             instance,
             redirect,
-            partition,
-            host: Box::new(JsHost(bridge)),
+            partitioner,
+            event_loop: Box::new(JsEventLoop(bridge)),
         });
         std::thread::Builder::new()
             .name("kafka-publisher".into())
@@ -217,7 +213,7 @@ impl Publisher {
         &self,
         env: &'env Env,
         object: &Object<'_>,
-        command: impl FnOnce(Settle) -> Command,
+        request: impl FnOnce(Settle) -> Request,
     ) -> Result<Object<'env>> {
         // What was logged before the promise is settled, the user's logger has got by then. Until then
         // the publisher stays, even if nobody but the promise knows of it.
@@ -231,9 +227,18 @@ impl Publisher {
         let settle = move |result: std::result::Result<(), String>| {
             promised.settle(result.map_err(Error::from_reason));
         };
-        guarded(|| self.shared.command(command(Box::new(settle))), |_| ());
+        guarded(|| self.shared.request(request(Box::new(settle))), |_| ());
         Ok(promise)
     }
+}
+
+/// What is odd about the options.
+fn log_warnings(config: &Config, shared: &Shared) {
+    tracing::dispatcher::with_default(&shared.log, || {
+        for warning in &config.warnings {
+            tracing::warn!(kind = warning.as_str(), "{warning}");
+        }
+    });
 }
 
 /// A promise that is settled at the latest when nobody is left who could.

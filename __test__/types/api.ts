@@ -50,6 +50,33 @@ const queued: number = publisher.queued()
 publisher.resetStatistics()
 const ended: Promise<void> = publisher.end()
 
+// An interface has no index signature.
+interface Order {
+  total: number
+}
+const order: Order = { total: 5 }
+publisher.queue('key', order)
+publisher.queue('key', order, room ? 'topic' : undefined)
+const stream: NodeJS.WritableStream = publisher.writable({ topic: 'topic', key: () => 'key' })
+process.stdin.pipe(stream)
+
+const typed = new KafkaPublisher<{ orders: Order; users: { name: string } }>(options)
+typed.queue('key', { total: 5 }, 'orders')
+typed.queue('key', { name: 'x' })
+typed.writable({ topic: 'orders', key: ({ total }) => total })
+// @ts-expect-error: that is a message of another topic
+typed.queue('key', { name: 'x' }, 'orders')
+// @ts-expect-error: orders have no such member
+typed.queue('key', { total: 5, more: 1 }, 'orders')
+// @ts-expect-error: there is no such topic
+typed.queue('key', { total: 5 }, 'other')
+
+// @ts-expect-error: a function is no message
+publisher.queue('key', () => 1)
+// @ts-expect-error: a class is no message
+publisher.queue('key', class {})
+// @ts-expect-error: a function is no key
+publisher.queue(() => 'key', {})
 // @ts-expect-error: null is no key
 publisher.queue(null, {})
 // @ts-expect-error: text is no message

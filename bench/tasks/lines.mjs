@@ -29,7 +29,7 @@ export async function readLines(directory, messages) {
 async function filesIn(directory) {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true })
   return entries
-    .filter((entry) => entry.isFile())
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.log'))
     .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))
     .sort()
 }

@@ -23,7 +23,7 @@ use crate::guard::guarded;
 use crate::kafka::Redirect;
 use crate::logging::{Sink, Stderr};
 use crate::options::Address;
-use crate::worker::{Host, Partition, PartitionJob, PartitionReply, Shared};
+use crate::worker::{CustomPartitioner, EventLoop, PartitionJob, PartitionReply, Shared};
 
 /// How long a broker's thread waits for the user's redirection function.
 const REDIRECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -109,7 +109,7 @@ impl Bridge {
             == Status::Ok
     }
 
-    /// Keeps the event loop and the callbacks alive until [`Host::idle`]. On the JS thread.
+    /// Keeps the event loop and the callbacks alive until [`EventLoop::may_end`]. On the JS thread.
     pub fn hold_loop(&self, env: sys::napi_env, shared: &Shared, shore: &Shore) {
         if !shore.holds.replace(true) && !self.tsfn.aborted() {
             shared.holds_loop.store(true, Ordering::Release);
@@ -261,19 +261,19 @@ impl Redirect for RedirectFunction {
     }
 }
 
-/// The JS side, as the worker sees it.
-pub struct JsHost(pub Arc<Bridge>);
+/// The event loop, as the worker sees it.
+pub struct JsEventLoop(pub Arc<Bridge>);
 
-impl Host for JsHost {
-    fn idle(&self) {
+impl EventLoop for JsEventLoop {
+    fn may_end(&self) {
         self.0.call(Task::Idle);
     }
 }
 
 /// The user's partitioner, as the worker sees it.
-pub struct JsPartition(pub Arc<Bridge>);
+pub struct JsPartitioner(pub Arc<Bridge>);
 
-impl Partition for JsPartition {
+impl CustomPartitioner for JsPartitioner {
     fn ask(&self, jobs: Vec<PartitionJob>, reply: PartitionReply) {
         // Not asked, the batch is given up when the retry window is over.
         self.0.call(Task::Partition(jobs, reply));

@@ -16,7 +16,7 @@ use napi_derive::napi;
 
 use super::bridge;
 use crate::guard::guarded;
-use crate::worker::{Command, Shared};
+use crate::worker::{Request, Shared};
 use crate::{logging, stderr};
 
 /// How long a process that ends may be held up, for all its publishers together.
@@ -34,18 +34,16 @@ struct Live {
     hooked: HashSet<ThreadId>,
 }
 
-/// Remembers a publisher until it has ended. Called after its client was made: `exit` runs the
+/// Remembers a publisher. Called after its client was made: `exit` runs the
 /// handlers that were set last first, and OpenSSL's own must not run before this.
 pub fn watch(env: &Env, shared: &Arc<Shared>) -> Result<()> {
     let thread = std::thread::current().id();
     let newly_hooked = {
         let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
         let live = live.get_or_insert_default();
-        live.publishers.retain(|(_, publisher)| {
-            publisher
-                .upgrade()
-                .is_some_and(|shared| !shared.wait_for_end(Duration::ZERO))
-        });
+        // Those that have ended, too: they still log what they discard.
+        live.publishers
+            .retain(|(_, publisher)| publisher.strong_count() > 0);
         live.publishers.push((thread, Arc::downgrade(shared)));
         live.hooked.insert(thread)
     };
@@ -104,7 +102,7 @@ fn end_publishers(thread: Option<ThreadId>, last: impl FnOnce()) {
     };
     let deadline = Instant::now() + PATIENCE;
     for shared in &publishers {
-        shared.command(Command::Exit);
+        shared.request(Request::Exit);
     }
     for shared in &publishers {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -115,6 +113,9 @@ fn end_publishers(thread: Option<ThreadId>, last: impl FnOnce()) {
                 shared.in_memory()
             ));
         }
+    }
+    for shared in &publishers {
+        tracing::dispatcher::with_default(&shared.log, || logging::flush_suppressed(true));
     }
     last();
     for shared in &publishers {

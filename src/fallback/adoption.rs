@@ -3,7 +3,6 @@
 //! A progress file is copied to the new name before the file gets it, and removed under the old one
 //! after that: whatever happens in between, the file has its progress beside it.
 
-use std::collections::HashSet;
 use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
@@ -103,15 +102,23 @@ impl Backlog {
         if room.0 < MOST_FILES / 2 || room.1 == 0 {
             return;
         }
-        let directory = match self.instance.open_directory() {
+        let directory = match self.directory() {
             Ok(directory) => directory,
             Err(error) => return debug!(%error, "the fallback directory cannot be opened"),
         };
+        let mut is_held = false;
         while room.0 > 0 && room.1 > 0 {
             let Some((claim, group)) = self.heritage.next(&directory) else {
                 break;
             };
             let instance = claim.instance;
+            if !group.files.is_empty() && !is_held {
+                if let Err(error) = self.instance.hold_lease(&directory) {
+                    self.heritage.put_back(instance, group);
+                    return debug!(%error, "no lock file can be made");
+                }
+                is_held = true;
+            }
             if let Err(error) = self.take(&directory, claim, group, &mut room) {
                 self.heritage.refuse(instance, &error);
             }
@@ -126,10 +133,8 @@ impl Backlog {
         mut group: Group,
         room: &mut (usize, u64),
     ) -> io::Result<()> {
-        if !group.files.is_empty() {
-            self.instance.hold_lease(directory)?;
-        }
         let owner = claim.instance;
+        let mut failed = None;
         let files = std::mem::take(&mut group.files);
         for (at, id) in files.iter().copied().enumerate() {
             if at > 0 && (room.0 == 0 || room.1 == 0) {
@@ -137,26 +142,39 @@ impl Backlog {
                 self.heritage.put_back(owner, group);
                 return Ok(());
             }
-            let new_id = self.new_id(id);
+            let new = self.new_id(id);
             let (old_name, name) = (
                 names::segment(owner, id),
-                names::segment(self.instance.uuid, new_id),
+                names::segment(self.instance.uuid, new),
             );
-            // It may have been made since the directory was listed, when its owner lived.
-            let has_progress = directory.has(&names::progress(&old_name))?;
-            if !self.rename(directory, &old_name, &name, has_progress)? {
-                continue;
+            let is_expected = group.progress.binary_search(&id).is_ok();
+            let has_progress = match self.rename(directory, &old_name, &name, is_expected) {
+                Ok(Some(has_progress)) => has_progress,
+                Ok(None) => continue,
+                // The others can be taken, though.
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            if group.rejected.binary_search(&id).is_ok() {
+                // What stays behind is still found by whoever looks for it.
+                let _ = directory.rename(
+                    &names::rejected(&old_name),
+                    directory,
+                    &names::rejected(&name),
+                );
             }
-            // What stays behind is still found by whoever looks for it.
-            let (old, new) = (names::rejected(&old_name), names::rejected(&name));
-            let _ = directory.rename(&old, directory, &new);
             // Of one that was taken over before, nobody knows how certain that was.
             let is_certain = claim.is_certain && id.0 == owner;
-            let bytes = self.open(directory, name, new_id, is_certain);
+            let bytes = self.open(directory, name, new, is_certain, has_progress);
             *room = (room.0.saturating_sub(1), room.1.saturating_sub(bytes));
         }
-        let known: HashSet<SegmentId> = files.into_iter().collect();
-        for id in group.progress.iter().filter(|id| !known.contains(id)) {
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let is_known = |id: &SegmentId| files.binary_search(id).is_ok();
+        for id in group.progress.iter().filter(|id| !is_known(id)) {
             // Its file was removed, and then the process died.
             directory.remove_if_there(&names::progress(&names::segment(owner, *id)))?;
         }
@@ -169,21 +187,30 @@ impl Backlog {
         if is_taken { (Uuid::new_v4(), 1) } else { id }
     }
 
-    /// Returns whether the file was there.
+    /// Returns whether there is progress beside the file; `None` if the file was not there.
     fn rename(
         &self,
         directory: &Directory,
         old: &str,
         new: &str,
-        has_progress: bool,
-    ) -> io::Result<bool> {
+        is_expected: bool,
+    ) -> io::Result<Option<bool>> {
         let (old_progress, new_progress) = (names::progress(old), names::progress(new));
-        if has_progress {
-            let mut bytes = Vec::new();
-            directory.read(&old_progress)?.read_to_end(&mut bytes)?;
-            let mode = self.instance.modes().file;
-            directory.replace(&new_progress, &bytes, mode, false)?;
-        }
+        // Looked for now: its writer may have lived when the directory was listed.
+        let has_progress = match directory.read(&old_progress) {
+            Ok(mut progress) => {
+                let mut bytes = Vec::new();
+                progress.read_to_end(&mut bytes)?;
+                let mode = self.instance.modes().file;
+                directory.replace(&new_progress, &bytes, mode, false)?;
+                true
+            }
+            Err(error) if is_expected && error.kind() != io::ErrorKind::NotFound => {
+                return Err(error);
+            }
+            // What is no plain file is none.
+            Err(_) => false,
+        };
         let renamed = directory.rename(old, directory, new);
         if has_progress {
             let obsolete = if renamed.is_ok() {
@@ -194,8 +221,8 @@ impl Backlog {
             directory.remove_if_there(obsolete)?;
         }
         match renamed {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(()) => Ok(Some(has_progress)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -207,11 +234,15 @@ impl Backlog {
         name: String,
         id: SegmentId,
         is_certain: bool,
+        has_progress: bool,
     ) -> u64 {
-        match Segment::open(directory, name.clone(), id, is_certain, &self.topics) {
-            Ok(segment) => {
+        let opened = Segment::open(directory, &name, id, has_progress, &self.topics);
+        match opened {
+            Ok(mut segment) => {
+                segment.is_certain = is_certain;
                 info!(path = %directory.path_of(&name).display(), "fallback file of another process taken over");
                 self.statistics.add_backlog(1, segment.length);
+                self.statistics.recovered(segment.messages);
                 self.instance.created();
                 let length = segment.length;
                 self.add(segment);
@@ -238,7 +269,7 @@ impl Backlog {
         };
         for (name, id, is_certain, _) in std::mem::take(&mut self.unopened) {
             if directory.has(&name).unwrap_or(true) {
-                self.open(&directory, name, id, is_certain);
+                self.open(&directory, name, id, is_certain, true);
             }
         }
         self.sort();
@@ -267,7 +298,7 @@ impl Backlog {
         }
         let path = directory.path_of(folder.unwrap_or("")).join(name);
         info!(path = %path.display(), new, "fallback file of an earlier version taken over under a new name");
-        self.open(directory, new, id, false);
+        self.open(directory, new, id, false, false);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The files that wait to be replayed: this instance's sealed ones, and what it has taken over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +24,8 @@ pub const BLOCKED: Duration = Duration::from_secs(10);
 /// Whoever may still write to a file that is done has this long to do so, or to notice that it is not
 /// his any more.
 pub const GRACE: Duration = Duration::from_secs(5);
+/// Files that were not due, and wait for a time or for their disk, are looked at again after this.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Messages are counted in pieces of this many bytes. Those of tests are smaller, as their files are.
 const COUNT_PIECE: u64 = if cfg!(test) { 500 } else { 1 << 20 };
 
@@ -34,13 +36,17 @@ pub struct Backlog {
     pub(super) config: ReplayConfig,
     pub(super) segments: HashMap<SegmentId, Segment>,
     /// Oldest first; those of one writer in the order in which it wrote them. Some may be gone.
-    order: Vec<SegmentId>,
+    order: VecDeque<SegmentId>,
+    /// Those before this one are not due, unless something has changed meanwhile.
+    seen: usize,
+    last_look: Instant,
     pub(super) heritage: Heritage,
     /// Taken over, and could not be looked at: name, whether its writer is certainly dead, when to try
     /// again.
     pub(super) unopened: Vec<(String, SegmentId, bool, Instant)>,
-    /// Files removed since the directory was synced.
-    pub(super) removed: u64,
+    directory: Option<Arc<Directory>>,
+    /// Files that were removed, or marked as done, since the directory was synced.
+    pub(super) unsynced: u64,
     pub(super) last_sync: Instant,
 }
 
@@ -65,10 +71,13 @@ impl Backlog {
             statistics,
             config,
             segments: HashMap::new(),
-            order: Vec::new(),
+            order: VecDeque::new(),
+            seen: 0,
+            last_look: now(),
             heritage: Heritage::default(),
             unopened: Vec::new(),
-            removed: 0,
+            directory: None,
+            unsynced: 0,
             last_sync: now(),
         }
     }
@@ -85,26 +94,62 @@ impl Backlog {
         self.segments.get(&id).map(|segment| &*segment.name)
     }
 
+    /// The directory as it is in this step.
+    pub fn directory(&mut self) -> io::Result<Arc<Directory>> {
+        if let Some(directory) = &self.directory {
+            return Ok(Arc::clone(directory));
+        }
+        let directory = Arc::new(self.instance.open_directory()?);
+        self.directory = Some(Arc::clone(&directory));
+        Ok(directory)
+    }
+
+    /// A step begins.
+    pub fn close_directory(&mut self) {
+        self.directory = None;
+    }
+
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty() && self.unopened.is_empty()
     }
 
     /// The oldest file that may have something to send, or that only has to be removed, but for those
     /// that are being read.
-    pub fn oldest_due(&self, halted: &Halted, is_read: impl Fn(SegmentId) -> bool) -> Option<Due> {
+    pub fn oldest_due(
+        &mut self,
+        halted: &Halted,
+        is_read: impl Fn(SegmentId) -> bool,
+    ) -> Option<Due> {
         let now = now();
-        self.order.iter().find_map(|id| {
-            let segment = self.segments.get(id)?;
-            if segment.blocked_until.is_some_and(|until| until > now) || is_read(*id) {
-                return None;
-            }
-            if segment.ledger.is_complete(segment.length) {
-                let waits = segment.done.is_some_and(|at| at + GRACE > now);
-                return (!waits).then_some(Due::Finish(*id));
-            }
-            let has_due = segment.ledger.has_due(segment.length, halted);
-            has_due.then_some(Due::Read(*id))
-        })
+        if now.duration_since(self.last_look) >= LOOK_INTERVAL {
+            self.look_again();
+        }
+        let segments = &self.segments;
+        let due = self
+            .order
+            .iter()
+            .enumerate()
+            .skip(self.seen)
+            .find_map(|(at, id)| {
+                let segment = segments.get(id)?;
+                if segment.blocked_until.is_some_and(|until| until > now) || is_read(*id) {
+                    return None;
+                }
+                if segment.ledger.is_complete(segment.length) {
+                    let waits = segment.done.is_some_and(|at| at + GRACE > now);
+                    return (!waits).then_some((at, Due::Finish(*id)));
+                }
+                let has_due = segment.ledger.has_due(segment.length, halted);
+                has_due.then_some((at, Due::Read(*id)))
+            });
+        self.seen = due.map_or(self.order.len(), |(at, _)| at);
+        due.map(|(_, due)| due)
+    }
+
+    /// Files that were not due may be now.
+    pub fn look_again(&mut self) {
+        self.seen = 0;
+        self.last_look = now();
     }
 
     /// The oldest file, but for those that are being read, unless there is no other.
@@ -142,7 +187,7 @@ impl Backlog {
     }
 
     pub(super) fn add(&mut self, segment: Segment) {
-        self.order.push(segment.id);
+        self.order.push_back(segment.id);
         self.segments.insert(segment.id, segment);
     }
 
@@ -160,6 +205,7 @@ impl Backlog {
         }
         keyed.sort_unstable();
         self.order = keyed.into_iter().map(|(_, id)| id).collect();
+        self.look_again();
     }
 
     /// Counts the next messages of a file. Returns whether there are more to be read now.
@@ -185,7 +231,7 @@ impl Backlog {
             return false;
         };
         let has_more = uncounted.next().is_some();
-        let Ok(directory) = self.instance.open_directory() else {
+        let Ok(directory) = self.directory() else {
             return false;
         };
         match self.count_on(&directory, id) {
@@ -221,10 +267,16 @@ impl Backlog {
         self.statistics.subtract_backlog(1, segment.length);
         self.instance.removed();
         // So that what is gone does not slow the search for the oldest down.
-        if self.order.len() > 2 * self.segments.len() + 16 || self.order.first() == Some(&id) {
-            let segments = &self.segments;
-            let first = self.order.iter().position(|id| segments.contains_key(id));
-            self.order.drain(..first.unwrap_or(self.order.len()));
+        let segments = &self.segments;
+        if self.order.len() > 2 * segments.len() + 16 {
+            self.order.retain(|id| segments.contains_key(id));
+            self.look_again();
+        }
+        while let Some(first) = self.order.front()
+            && !self.segments.contains_key(first)
+        {
+            self.order.pop_front();
+            self.seen = self.seen.saturating_sub(1);
         }
         Some(segment)
     }

@@ -1,6 +1,7 @@
 //! What others may have left in the directory, as it was last listed, and in what order it is taken.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,14 +10,14 @@ use uuid::Uuid;
 
 use super::clock::now;
 use super::directory::Directory;
-use super::listing::{Group, Listing};
+use super::listing::{Found, Group, Listing, Part};
 use super::names;
-use super::rivals::{Claim, Rivals};
+use super::rivals::{Claim, Rivals, Worth};
 
 /// A file without an owner that gives signs of life is left behind when it has not changed for this long.
 pub const QUIET: Duration = Duration::from_secs(600);
-/// So many others are looked at after one listing, those first that have not been looked at for longest:
-/// what that costs is bounded, however many live on the directory.
+/// So many that hold their locks are looked at after one listing, those first that have not been looked at
+/// for longest: what that costs is bounded, however many live on the directory.
 const MOST_LOOKS: usize = 1000;
 /// What could not be taken over is not tried again before this.
 const REFUSED: Duration = Duration::from_secs(10);
@@ -24,8 +25,13 @@ const REFUSED: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Heritage {
     rivals: Rivals,
-    /// The next one is the last.
-    groups: Vec<(Uuid, Group)>,
+    /// As it was listed, by owners.
+    found: Vec<Found>,
+    /// When an owner's first file was changed, and where what it has begins in `found`. The next one is
+    /// the last.
+    owners: Vec<(Reverse<Option<SystemTime>>, usize)>,
+    /// There was more of it than could be taken. It is next.
+    rest: Option<(Uuid, Group)>,
     refused: HashMap<Uuid, Instant>,
     /// Files of earlier versions, which have no lock: size, time of change, and since when these are so.
     legacy: HashMap<(Option<String>, String), (u64, SystemTime, Instant)>,
@@ -38,41 +44,60 @@ impl Heritage {
         directory: &Directory,
         own: Uuid,
     ) -> io::Result<Vec<(Option<String>, String)>> {
+        // Not twice in memory.
+        (self.found, self.owners, self.rest) = Default::default();
         let mut listing = Listing::read(directory)?;
-        listing.groups.remove(&own);
         remove_unfinished(directory, &listing.unfinished);
-        let present: HashSet<Uuid> = listing.groups.keys().copied().collect();
-        self.rivals.keep(&present);
+        listing.found.retain(|found| found.owner != own);
+        self.found = listing.found;
+        let found = &self.found;
+        self.rivals.keep(|instance| {
+            found
+                .binary_search_by_key(&instance, |found| found.owner)
+                .is_ok()
+        });
         self.refused
             .retain(|_, since| now().duration_since(*since) < REFUSED);
-        let mut groups: Vec<(Uuid, Group)> = listing.groups.into_iter().collect();
-        groups.retain(|(instance, _)| !self.refused.contains_key(instance));
-        let looked = |instance: &Uuid| self.rivals.looked(*instance);
-        if groups
-            .iter()
-            .any(|(instance, _)| looked(instance).is_some())
-            && groups.len() > MOST_LOOKS
-        {
-            groups.sort_by_key(|(instance, _)| looked(instance));
-            let unknown = groups.partition_point(|(instance, _)| looked(instance).is_none());
-            groups.truncate(unknown.max(MOST_LOOKS));
-        }
-        for (_, group) in &mut groups {
-            group.files.sort_unstable();
+        self.owners = self.those_to_look_at();
+        for (Reverse(modified), at) in &mut self.owners {
+            if let Some(Found { owner, part, id }) = self.found.get(*at)
+                && *part == Part::File
+            {
+                let status = directory.status(&names::segment(*owner, *id));
+                *modified = status.ok().map(|status| status.modified);
+            }
         }
         // The oldest last.
-        groups.sort_by_cached_key(|(instance, group)| {
-            let first = group.files.first();
-            let status = first.map(|id| directory.status(&names::segment(*instance, *id)));
-            let modified = status.and_then(Result::ok).map(|status| status.modified);
-            std::cmp::Reverse(modified)
-        });
-        self.groups = groups;
+        self.owners.sort_unstable();
         Ok(self.quiet_legacy(directory, listing.legacy))
     }
 
+    fn those_to_look_at(&self) -> Vec<(Reverse<Option<SystemTime>>, usize)> {
+        let (mut wanted, mut alive) = (Vec::new(), Vec::new());
+        let (mut at, now) = (0, now());
+        for of_one in self.found.chunk_by(|one, next| one.owner == next.owner) {
+            let begin = at;
+            at += of_one.len();
+            // Rejected lines alone are kept for their reader.
+            let [first, ..] = of_one else { continue };
+            let is_left = of_one.iter().any(|found| found.part != Part::Rejected);
+            if !is_left || self.refused.contains_key(&first.owner) {
+                continue;
+            }
+            match self.rivals.worth(first.owner, now) {
+                Worth::Much => wanted.push((Reverse(None), begin)),
+                Worth::Little(looked) => alive.push((looked, begin)),
+                Worth::Nothing => {}
+            }
+        }
+        alive.sort_unstable();
+        alive.truncate(MOST_LOOKS.saturating_sub(wanted.len()));
+        wanted.extend(alive.into_iter().map(|(_, begin)| (Reverse(None), begin)));
+        wanted
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.owners.is_empty() && self.rest.is_none()
     }
 
     /// Whether somebody's death may show just by time, or somebody could not be looked at.
@@ -82,19 +107,30 @@ impl Heritage {
 
     /// The next instance that is dead, and what it has left.
     pub fn next(&mut self, directory: &Directory) -> Option<(Claim, Group)> {
-        while let Some((instance, group)) = self.groups.pop() {
+        while let Some((instance, group)) = self.next_group() {
             match self.rivals.claim(directory, instance, now()) {
                 Ok(Some(claim)) => return Some((claim, group)),
                 Ok(None) => {}
                 Err(error) => self.refuse(instance, &error),
             }
         }
+        self.found = Vec::new();
         None
+    }
+
+    fn next_group(&mut self) -> Option<(Uuid, Group)> {
+        if let Some(rest) = self.rest.take() {
+            return Some(rest);
+        }
+        let (_, at) = self.owners.pop()?;
+        let from = self.found.get(at..)?;
+        let of_one = from.chunk_by(|one, next| one.owner == next.owner).next()?;
+        Some((of_one.first()?.owner, Group::of(of_one)))
     }
 
     /// There is more of it than could be taken now.
     pub fn put_back(&mut self, instance: Uuid, group: Group) {
-        self.groups.push((instance, group));
+        self.rest = Some((instance, group));
     }
 
     /// Its files can't be taken over.

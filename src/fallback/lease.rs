@@ -22,7 +22,9 @@ use crate::options::Modes;
 /// Between two signs of life.
 pub const BEAT: Duration = Duration::from_secs(2);
 /// More than a statement has.
-const LONGEST: u64 = 1024;
+const LONGEST: usize = 1024;
+/// Statements are filled up with blanks to this length, so that one in another's place need not be cut.
+const USUAL: usize = 160;
 
 /// What a lock file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,16 +42,15 @@ pub struct Statement {
 }
 
 impl Statement {
-    fn own() -> Self {
-        static PLACE: OnceLock<(String, String)> = OnceLock::new();
-        let (host, boot) = PLACE.get_or_init(|| (host(), boot()));
-        Statement {
-            host: host.clone(),
-            boot: boot.clone(),
+    fn own() -> &'static Self {
+        static OWN: OnceLock<Statement> = OnceLock::new();
+        OWN.get_or_init(|| Statement {
+            host: host(),
+            boot: boot(),
             pid: std::process::id(),
             beat: 0,
             heir: None,
-        }
+        })
     }
 
     /// Whether a lock that this one's process holds is seen here, and is let go by its death. Where
@@ -64,20 +65,34 @@ impl Statement {
 
     /// `None` for what is no statement.
     pub fn read(mut file: &File) -> io::Result<Option<Self>> {
-        let mut bytes = Vec::new();
+        let mut bytes = [0; LONGEST];
         file.seek(SeekFrom::Start(0))?;
-        file.take(LONGEST).read_to_end(&mut bytes)?;
-        Ok(serde_json::from_slice(&bytes).ok())
+        let mut length = 0;
+        while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
+            match file.read(rest) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let text = bytes.get(..length).unwrap_or_default();
+        Ok(serde_json::from_slice(text).ok())
     }
 
     pub fn write(&self, mut file: &File) -> io::Result<()> {
         let Ok(mut line) = serde_json::to_vec(self) else {
             unreachable!("numbers and strings are always JSON")
         };
+        line.resize(line.len().max(USUAL), b' ');
         line.push(b'\n');
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&line)?;
-        file.set_len(line.len() as u64)
+        let length = line.len() as u64;
+        if file.metadata()?.len() > length {
+            file.set_len(length)?;
+        }
+        Ok(())
     }
 }
 
@@ -118,7 +133,7 @@ impl Lease {
         if let Err(error) = file.try_lock() {
             warn!(path = %path.display(), %error, "the file system has no locks: files of other processes are taken over when these have given no sign of life for 30 s");
         }
-        let statement = Statement::own();
+        let statement = Statement::own().clone();
         statement
             .write(&file)
             .and_then(|()| directory.rename(&making, directory, &name))

@@ -67,13 +67,13 @@ impl Lines {
         self.skips = true;
     }
 
-    /// Where it stops, for now.
-    pub fn end(&self) -> u64 {
-        self.end
-    }
-
+    /// Where to stop, for now.
     pub fn stop_at(&mut self, end: u64) {
         self.end = end;
+    }
+
+    pub fn end(&self) -> u64 {
+        self.end
     }
 
     /// Where the next line begins.
@@ -155,6 +155,10 @@ impl Lines {
     fn fill(&mut self) -> io::Result<()> {
         let left = self.end.saturating_sub(self.position);
         let most = left.min(self.buffer.len() as u64) as usize;
+        if most == 0 {
+            self.unused = 0..0;
+            return Ok(());
+        }
         self.read(most)
     }
 

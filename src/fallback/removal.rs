@@ -4,7 +4,7 @@
 //! [`GRACE`](super::backlog::GRACE) it is looked at once more, and goes on if it has grown. Of one that
 //! can't be removed the progress file says so as well: no later process publishes it again. The file is
 //! removed before its progress: the other way round a crash in between would publish all of it again.
-//! Removals are made to last, by a sync of the directory, before more than a second has passed.
+//! Both are made to last, by a sync of the directory, before more than a second has passed.
 
 use std::io;
 use std::time::Duration;
@@ -22,13 +22,13 @@ use crate::options::Fsync;
 use crate::statistics::Place;
 
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// Removals that are synced at once, at most.
+/// Names that are synced at once, at most.
 const MOST_UNSYNCED: u64 = 1024;
 
 impl Backlog {
     /// A file of which all is settled goes; one that has grown meanwhile stays.
     pub fn finish(&mut self, id: SegmentId) {
-        let directory = match self.instance.open_directory() {
+        let directory = match self.directory() {
             Ok(directory) => directory,
             Err(error) => return self.failed(id, "cannot be looked at", &error),
         };
@@ -42,6 +42,7 @@ impl Backlog {
             Ok(0) => {}
             Ok(bytes) => {
                 segment.done = None;
+                self.look_again();
                 return self.statistics.add_backlog(0, bytes);
             }
             Err(error) => return self.failed(id, "cannot be looked at", &error),
@@ -72,9 +73,7 @@ impl Backlog {
             return Ok(());
         };
         segment.save_progress(directory, &Halted::new(), &self.topics, modes, is_synced)?;
-        if is_synced {
-            directory.sync()?;
-        }
+        self.unsynced += 1;
         Ok(())
     }
 
@@ -106,7 +105,7 @@ impl Backlog {
             return;
         };
         segment.remove_progress(directory);
-        self.removed += 1;
+        self.unsynced += 1;
         info!(path = %directory.path_of(&segment.name).display(), "fallback file replayed");
         self.account_for_the_rest(&segment);
     }
@@ -125,18 +124,18 @@ impl Backlog {
         self.statistics.transfer(Place::Disk, to, amount);
     }
 
-    /// Makes removals last. Returns for how long that can wait.
+    /// Makes removals last, and what files are marked with. Returns for how long that can wait.
     pub fn sync_removals(&mut self) -> Duration {
         let wait = SYNC_INTERVAL.saturating_sub(now().duration_since(self.last_sync));
-        if self.removed == 0 || self.config.fsync == Fsync::Never {
+        if self.unsynced == 0 || self.config.fsync == Fsync::Never {
             return SYNC_INTERVAL;
         }
         let is_due =
-            wait.is_zero() || self.removed >= MOST_UNSYNCED || self.config.fsync == Fsync::Always;
+            wait.is_zero() || self.unsynced >= MOST_UNSYNCED || self.config.fsync == Fsync::Always;
         if !is_due {
             return wait;
         }
-        self.removed = 0;
+        self.unsynced = 0;
         self.last_sync = now();
         if let Err(error) = self.instance.open_directory().and_then(|d| d.sync()) {
             debug!(%error, "the fallback directory could not be synced");

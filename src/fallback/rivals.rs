@@ -7,7 +7,7 @@
 //! hand: they are anybody's. That somebody may be taken for dead who lives is provided for: taking over is
 //! a rename, by which he learns of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::time::{Duration, Instant};
@@ -29,8 +29,14 @@ pub struct Rivals {
 
 struct Sighting {
     looked: Instant,
-    /// What its lock file said, and since when it has said that, where no lock tells of it.
-    silent: Option<(Option<Statement>, Instant)>,
+    /// Where no lock tells of it.
+    silence: Option<Box<Silence>>,
+}
+
+/// What a lock file says, and since when it has said that.
+struct Silence {
+    said: Option<Statement>,
+    since: Instant,
 }
 
 /// The right to take over from an instance, as long as this exists.
@@ -41,20 +47,42 @@ pub struct Claim {
     lock: Option<File>,
 }
 
+/// Whether another look at an instance may tell something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// It is not known, or has been silent for long enough.
+    Much,
+    /// It was not silent for long enough yet.
+    Nothing,
+    /// It has held its lock, when it was last looked at.
+    Little(Instant),
+}
+
 impl Rivals {
-    /// When this one was last looked at.
-    pub fn looked(&self, instance: Uuid) -> Option<Instant> {
-        self.seen.get(&instance).map(|sighting| sighting.looked)
+    pub fn worth(&self, instance: Uuid, now: Instant) -> Worth {
+        match self.seen.get(&instance) {
+            None => Worth::Much,
+            Some(Sighting {
+                silence: Some(silence),
+                ..
+            }) if now.duration_since(silence.since) < SILENCE => Worth::Nothing,
+            Some(Sighting {
+                silence: Some(_), ..
+            }) => Worth::Much,
+            Some(Sighting { looked, .. }) => Worth::Little(*looked),
+        }
     }
 
     /// Whether the death of some may show just by time.
     pub fn has_silent(&self) -> bool {
-        self.seen.values().any(|sighting| sighting.silent.is_some())
+        self.seen
+            .values()
+            .any(|sighting| sighting.silence.is_some())
     }
 
     /// Forgets those that have nothing there any more.
-    pub fn keep(&mut self, present: &HashSet<Uuid>) {
-        self.seen.retain(|instance, _| present.contains(instance));
+    pub fn keep(&mut self, is_present: impl Fn(Uuid) -> bool) {
+        self.seen.retain(|instance, _| is_present(*instance));
     }
 
     /// Claims what this instance has left; `None` if it may live.
@@ -64,60 +92,72 @@ impl Rivals {
         instance: Uuid,
         now: Instant,
     ) -> io::Result<Option<Claim>> {
-        let before = self.seen.remove(&instance).and_then(|seen| seen.silent);
-        let mut silent = None;
+        let before = self.seen.remove(&instance).and_then(|seen| seen.silence);
         let name = names::lock(instance);
-        let claim = match directory.modify(&name) {
-            Ok(file) => self.claim_lock(directory, &name, file, before, &mut silent, now)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Some((None, false)),
+        let look = match directory.modify(&name) {
+            Ok(file) => look_at(directory, &name, file, before, now)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Look::Dead(None),
             Err(error) => return Err(error),
         };
-        let looked = now;
-        self.seen.insert(instance, Sighting { looked, silent });
-        Ok(claim.map(|(lock, is_certain)| Claim {
+        let dead = |lock, is_certain| Claim {
             instance,
             is_certain,
             lock,
-        }))
-    }
-
-    #[allow(clippy::type_complexity, reason = "read in one place")]
-    fn claim_lock(
-        &self,
-        directory: &Directory,
-        name: &str,
-        file: File,
-        before: Option<(Option<Statement>, Instant)>,
-        silent: &mut Option<(Option<Statement>, Instant)>,
-        now: Instant,
-    ) -> io::Result<Option<(Option<File>, bool)>> {
-        let is_locked = match file.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => {
-                debug!(name, %error, "no lock");
-                false
+        };
+        let (claim, silence) = match look {
+            Look::Dead(lock) => {
+                let is_certain = lock.is_some();
+                return Ok(Some(dead(lock, is_certain)));
+            }
+            Look::Alive => (None, None),
+            Look::Silent(lock, silence) => {
+                let is_dead = now.duration_since(silence.since) >= SILENCE;
+                // It stays so: not all that it has left may be taken at once.
+                let silence = Some(Box::new(silence));
+                (is_dead.then(|| dead(Some(lock), false)), silence)
             }
         };
-        // Another one may have finished and removed it since it was opened.
-        if presence(&file, &directory.path_of(name))? != Presence::Here {
-            return Ok(None);
-        }
-        let statement = Statement::read(&file)?;
-        let is_of_here = statement.as_ref().is_some_and(Statement::is_of_this_kernel);
-        if is_locked && is_of_here {
-            return Ok(Some((Some(file), true)));
-        }
-        let since = match before {
-            Some((said, since)) if said == statement => since,
-            _ => now,
-        };
-        if now.duration_since(since) >= SILENCE {
-            return Ok(Some((Some(file), false)));
-        }
-        *silent = Some((statement, since));
-        Ok(None)
+        let looked = now;
+        self.seen.insert(instance, Sighting { looked, silence });
+        Ok(claim)
     }
+}
+
+enum Look {
+    /// Its lock, if it has one, is held by this process now.
+    Dead(Option<File>),
+    Alive,
+    Silent(File, Silence),
+}
+
+fn look_at(
+    directory: &Directory,
+    name: &str,
+    file: File,
+    before: Option<Box<Silence>>,
+    now: Instant,
+) -> io::Result<Look> {
+    let is_locked = match file.try_lock() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => return Ok(Look::Alive),
+        Err(TryLockError::Error(error)) => {
+            debug!(name, %error, "no lock");
+            false
+        }
+    };
+    // Another one may have finished and removed it since it was opened.
+    if presence(&file, &directory.path_of(name))? != Presence::Here {
+        return Ok(Look::Alive);
+    }
+    let said = Statement::read(&file)?;
+    if is_locked && said.as_ref().is_some_and(Statement::is_of_this_kernel) {
+        return Ok(Look::Dead(Some(file)));
+    }
+    let since = match before {
+        Some(before) if before.said == said => before.since,
+        _ => now,
+    };
+    Ok(Look::Silent(file, Silence { said, since }))
 }
 
 impl Claim {
@@ -211,6 +251,26 @@ mod tests {
         assert!(claim_at(60).is_none());
         let claim = claim_at(61).unwrap();
         assert!(!claim.is_certain);
+    }
+
+    #[test]
+    fn who_was_silent_for_long_enough_is_dead_at_every_look() {
+        let top = tempfile::tempdir().unwrap();
+        let directory = Directory::open(top.path()).unwrap();
+        let (instance, start) = (Uuid::new_v4(), Instant::now());
+        let path = top.path().join(names::lock(instance));
+        fs::write(&path, r#"{"host":"h","boot":"another","pid":1,"beat":1}"#).unwrap();
+        let mut rivals = Rivals::default();
+        let claim_at = |rivals: &mut Rivals, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            rivals.claim(&directory, instance, now).unwrap()
+        };
+        assert!(claim_at(&mut rivals, 0).is_none());
+        assert_eq!(rivals.worth(instance, start + SILENCE / 2), Worth::Nothing);
+        assert_eq!(rivals.worth(instance, start + SILENCE), Worth::Much);
+        // There was more of it than could be taken.
+        drop(claim_at(&mut rivals, 31).unwrap());
+        assert!(claim_at(&mut rivals, 32).is_some());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::directory::{Directory, status_of};
 use super::instance::Sealed;
 use super::ledger::{Checkpoint, Halted, Ledger};
-use super::lines::{Content, Lines, is_lost};
+use super::lines::{Content, Line, Lines, is_lost};
 use super::names::{self, SegmentId};
 use super::progress::{FINGERPRINT_LENGTH, Progress};
 use super::record;
@@ -20,6 +20,8 @@ use crate::options::Modes;
 /// A line longer than this is no message: Kafka takes 100 MiB at most, and JSON text in a string can
 /// be twice as long.
 pub const LONGEST_LINE: usize = 256 << 20;
+/// The first line is not looked for further than this to know its time.
+const LONGEST_FIRST: u64 = 1 << 20;
 /// Tries at reading before it is believed that the disk can't.
 const READ_TRIES: u32 = 3;
 
@@ -38,6 +40,8 @@ pub struct Segment {
     /// When its first message was queued, in milliseconds since the Unix epoch.
     pub oldest: i64,
     pub ledger: Ledger,
+    /// There may be a progress file beside it.
+    has_progress: bool,
     /// Its disk is in trouble: not before this.
     pub blocked_until: Option<Instant>,
     /// All of it is settled, since then, and it is waited for what may still come.
@@ -57,29 +61,44 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Opens a file and believes its progress file if that fits. What is left is not counted yet.
+    /// Opens a file and believes its progress file, if it has one and that fits. At most one line of
+    /// what is left is counted.
     pub fn open(
         directory: &Directory,
-        name: String,
+        name: &str,
         id: SegmentId,
-        is_certain: bool,
+        has_progress: bool,
         topics: &Topics,
     ) -> io::Result<Self> {
-        let file = directory.read(&name)?;
+        let file = directory.read(name)?;
         let status = status_of(&file)?;
-        let checkpoint = load_progress(directory, &name, &file, status.length, topics)?;
+        let checkpoint = if has_progress {
+            load_progress(directory, name, &file, status.length, topics)?
+        } else {
+            Checkpoint::default()
+        };
         let ledger = Ledger::new(checkpoint);
         let start = ledger.start(&Halted::new());
+        let (mut counted, mut messages, mut oldest) = (start, 0, None);
+        // What can't be read is met with again.
+        if let Ok(mut lines) = Lines::open(file, 0, status.length.min(LONGEST_FIRST), LONGEST_LINE)
+            && let Ok(Some(line)) = lines.next()
+        {
+            oldest = time_of(&line);
+            if !has_progress && line.is_ended {
+                (counted, messages) = (line.next, 1);
+            }
+        }
         Ok(Segment {
-            name,
+            name: name.to_owned(),
             id,
-            is_certain,
+            is_certain: false,
             length: status.length,
-            counted: start,
-            messages: 0,
-            oldest: find_oldest(file, status.length)
-                .unwrap_or_else(|| milliseconds(status.modified)),
+            counted,
+            messages,
+            oldest: oldest.unwrap_or_else(|| milliseconds(status.modified)),
             ledger,
+            has_progress,
             blocked_until: None,
             done: None,
             waited_at: 0,
@@ -103,6 +122,7 @@ impl Segment {
             messages: sealed.messages,
             oldest: milliseconds(SystemTime::now()),
             ledger: Ledger::default(),
+            has_progress: false,
             blocked_until: None,
             done: None,
             waited_at: 0,
@@ -270,11 +290,15 @@ impl Segment {
             fingerprint_length,
         };
         let name = names::progress(&self.name);
+        self.has_progress = true;
         directory.replace(&name, &progress.encode(), modes.file, is_synced)
     }
 
     /// The file is gone: so is what told of it.
     pub fn remove_progress(&self, directory: &Directory) {
+        if !self.has_progress {
+            return;
+        }
         // One that stays is removed by whoever finds it.
         let _ = directory.remove_if_there(&names::progress(&self.name));
     }
@@ -282,8 +306,12 @@ impl Segment {
 
 /// The first line's time, where it tells one.
 fn find_oldest(file: File, length: u64) -> Option<i64> {
-    let mut lines = Lines::open(file, 0, length, LONGEST_LINE).ok()?;
-    match lines.next().ok()??.content {
+    let mut lines = Lines::open(file, 0, length.min(LONGEST_FIRST), LONGEST_LINE).ok()?;
+    time_of(&lines.next().ok()??)
+}
+
+fn time_of(line: &Line<'_>) -> Option<i64> {
+    match line.content {
         Content::Text(text) => record::parse(text).ok()?.timestamp,
         Content::NotKept | Content::Lost => None,
     }

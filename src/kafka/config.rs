@@ -72,43 +72,19 @@ pub fn client(
         .create_native_config()
         .map_err(|error| ConfigError::Client(error.to_string()))?;
     let conf = native.ptr();
-
-    let ordering_is_the_users = config
-        .user_properties
-        .iter()
-        .any(|name| ORDERING.contains(&name.as_str()));
-    let retried = config
-        .properties
-        .iter()
-        .any(|(name, value)| name == "retries" && value != "0");
-    let idempotent = matches!(
-        tuning,
-        Tuning::Live { idempotent: true } | Tuning::Replay { idempotent: true }
-    );
     // Leaders are connected to at once; a sparse client waits for half of `reconnect.backoff.ms`.
-    let sparse = if tuning == Tuning::Inquiry {
-        "true"
-    } else {
-        "false"
-    };
-    set(conf, "enable.sparse.connections", sparse)?;
-    if !ordering_is_the_users {
-        // For a cluster that does not take idempotent producers, one request at a time keeps order.
-        if config.idempotent && idempotent {
-            set(conf, "enable.idempotence", "true")?;
-        } else if retried {
-            set(conf, "max.in.flight.requests.per.connection", "1")?;
-        }
-    }
+    let sparse = tuning == Tuning::Inquiry;
+    set(conf, "enable.sparse.connections", &sparse.to_string())?;
+    keep_order(conf, tuning, config)?;
     for (name, value) in &config.properties {
         set(conf, name, value)?;
     }
     tune(conf, tuning, config)?;
+    set(conf, "log.queue", "true")?;
     let oauth = config.properties.iter().any(|(name, value)| {
         matches!(name.as_str(), "sasl.mechanisms" | "sasl.mechanism")
             && value.eq_ignore_ascii_case("OAUTHBEARER")
     });
-    set(conf, "log.queue", "true")?;
     // SAFETY: the configuration is valid.
     unsafe {
         rd::rd_kafka_conf_set_events(
@@ -133,6 +109,35 @@ pub fn client(
         }
     }
     Ok(client)
+}
+
+/// With idempotence, where user and cluster let us. For a cluster that does not take idempotent
+/// producers, one request at a time keeps order.
+fn keep_order(
+    conf: *mut rd::rd_kafka_conf_t,
+    tuning: Tuning,
+    config: &KafkaConfig,
+) -> Result<(), ConfigError> {
+    let ordering_is_the_users = config
+        .user_properties
+        .iter()
+        .any(|name| ORDERING.contains(&name.as_str()));
+    let retried = config
+        .properties
+        .iter()
+        .any(|(name, value)| name == "retries" && value != "0");
+    let idempotent = matches!(
+        tuning,
+        Tuning::Live { idempotent: true } | Tuning::Replay { idempotent: true }
+    );
+    if !ordering_is_the_users {
+        if config.idempotent && idempotent {
+            set(conf, "enable.idempotence", "true")?;
+        } else if retried {
+            set(conf, "max.in.flight.requests.per.connection", "1")?;
+        }
+    }
+    Ok(())
 }
 
 /// What a client's use asks for, whatever the properties say.

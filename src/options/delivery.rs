@@ -43,14 +43,25 @@ pub(super) struct Delivery {
     pub(super) gathering: Option<Gathering>,
 }
 
-impl Delivery {
-    pub(super) fn read<'a>(
-        top: &Section<'_>,
-        given: impl Fn(&str) -> Option<&'a str>,
-        warnings: &mut Vec<String>,
-        properties: &mut Properties,
-    ) -> Result<Self> {
-        let mut set = |name: &str, value: String| properties.push((name.to_owned(), value));
+/// The options themselves, in their own units, with their defaults.
+struct Options {
+    acks: i64,
+    timeout: i64,
+    retries: Retries,
+    batch_size: i64,
+    max_wait: f64,
+    reconnection: (i64, i64),
+    codec: &'static str,
+}
+
+struct Retries {
+    attempts: i64,
+    min: i64,
+    max: i64,
+}
+
+impl Options {
+    fn read(top: &Section<'_>, warnings: &mut Vec<String>) -> Result<Self> {
         let acks = top
             .integer(
                 "requiredAcks",
@@ -62,83 +73,65 @@ impl Delivery {
             .integer("timeout", 0..=900_000, "milliseconds")?
             .unwrap_or(30_000)
             .max(1);
-
-        let retries = top.section("retries")?;
-        let delay = retries.section("delay")?;
-        let attempts = retries
-            .integer("attempts", 0..=i64::from(i32::MAX), "attempts")?
-            .unwrap_or(7);
-        let min = delay
-            .integer("min", 0..=MAX_MS, "milliseconds")?
-            .unwrap_or(100);
-        let max = delay
-            .integer("max", 0..=MAX_MS, "milliseconds")?
-            .unwrap_or(1000);
-        delay.warn_unknown(warnings);
-        retries.warn_unknown(warnings);
-
+        let retries = Retries::read(&top.section("retries")?, warnings)?;
         let batch = top.section("batch")?;
-        let size = batch
+        let batch_size = batch
             .integer("size", 0..=i64::from(i32::MAX), "bytes")?
             .unwrap_or(16_384);
         let max_wait = batch
             .number("maxWait", 0..=900_000, "milliseconds")?
             .unwrap_or(100.0);
         batch.warn_unknown(warnings);
+        Ok(Options {
+            acks,
+            timeout,
+            retries,
+            batch_size,
+            max_wait: if batch_size == 0 { 0.0 } else { max_wait },
+            reconnection: reconnection(&top.section("reconnectionDelay")?, warnings)?,
+            codec: codec(top)?,
+        })
+    }
 
-        let reconnection = top.section("reconnectionDelay")?;
-        let reconnect_min = reconnection
-            .integer("min", 0..=3_600_000, "milliseconds")?
-            .unwrap_or(1000);
-        let reconnect_max = reconnection
-            .integer("max", 0..=3_600_000, "milliseconds")?
-            .unwrap_or(reconnect_min.max(10_000));
-        if reconnect_max < reconnect_min {
-            return Err(reconnection.wrong(
-                "max",
-                &format!("at least reconnectionDelay.min, {reconnect_min} ms"),
-            ));
-        }
-        reconnection.warn_unknown(warnings);
-
-        let max_wait = if size == 0 { 0.0 } else { max_wait };
-        let together = max_wait.min(LINGER_MS);
-        let is_the_users = ["linger.ms", "queue.buffering.max.ms", "batch.size"]
-            .iter()
-            .any(|name| given(name).is_some());
-        let gathering = (max_wait > together && !is_the_users).then(|| Gathering {
-            bytes: size as u64,
-            time: Duration::from_secs_f64((max_wait - together) / 1000.0),
-        });
-        let window = retry_window(attempts, min, max)
-            .max(Duration::from_secs_f64(max_wait / 1000.0) + MIN_TRY);
+    /// Within which a message has to be acknowledged; `None` is for ever.
+    fn window<'a>(&self, given: &impl Fn(&str) -> Option<&'a str>) -> Option<Duration> {
         // The user's own bound, if there is one, is the window; 0 is librdkafka's "no bound".
-        let window = match given("message.timeout.ms").or(given("delivery.timeout.ms")) {
-            Some(ms) => ms
-                .parse()
-                .ok()
-                .filter(|ms| *ms > 0)
-                .map(Duration::from_millis),
-            None => Some(window),
-        };
-        let window_ms = window.map_or(i64::from(i32::MAX), |window| window.as_millis() as i64);
+        if let Some(ms) = given("message.timeout.ms").or(given("delivery.timeout.ms")) {
+            let ms = ms.parse().ok().filter(|ms| *ms > 0);
+            return ms.map(Duration::from_millis);
+        }
+        let Retries { attempts, min, max } = self.retries;
+        let waiting = Duration::from_secs_f64(self.max_wait / 1000.0);
+        Some(retry_window(attempts, min, max).max(waiting + MIN_TRY))
+    }
 
-        set("acks", acks.to_string());
-        set("request.timeout.ms", timeout.to_string());
+    /// What messages wait for others in librdkafka, in milliseconds.
+    fn together(&self) -> f64 {
+        self.max_wait.min(LINGER_MS)
+    }
+
+    /// How often a message is sent again.
+    fn resends(&self) -> i64 {
+        (self.retries.attempts - 1).max(0)
+    }
+
+    fn set(&self, window: Option<Duration>, mut set: impl FnMut(&str, String)) {
+        let window_ms = window.map_or(i64::from(i32::MAX), |window| window.as_millis() as i64);
+        set("acks", self.acks.to_string());
+        set("request.timeout.ms", self.timeout.to_string());
         set("partitioner", "murmur2_random".into());
-        let resends = (attempts - 1).max(0);
-        set("retries", resends.to_string());
-        let backoff = min.clamp(1, MAX_BACKOFF_MS);
+        set("retries", self.resends().to_string());
+        let backoff = self.retries.min.clamp(1, MAX_BACKOFF_MS);
         set("retry.backoff.ms", backoff.to_string());
-        let longest = max.clamp(backoff, MAX_BACKOFF_MS);
+        let longest = self.retries.max.clamp(backoff, MAX_BACKOFF_MS);
         set("retry.backoff.max.ms", longest.to_string());
-        let batch_size = size.max(BATCH_SIZE);
-        set("batch.size", batch_size.to_string());
-        let linger = (together - ON_THE_WAY_MS).max(0.0);
+        set("batch.size", self.batch_size.max(BATCH_SIZE).to_string());
+        let linger = (self.together() - ON_THE_WAY_MS).max(0.0);
         set("linger.ms", linger.to_string());
-        set("compression.codec", codec(top)?.into());
-        set("reconnect.backoff.ms", reconnect_min.to_string());
-        set("reconnect.backoff.max.ms", reconnect_max.to_string());
+        set("compression.codec", self.codec.into());
+        let (min, max) = self.reconnection;
+        set("reconnect.backoff.ms", min.to_string());
+        set("reconnect.backoff.max.ms", max.to_string());
         set(
             "message.timeout.ms",
             window.map_or(0, |_| window_ms).to_string(),
@@ -159,12 +152,72 @@ impl Delivery {
             (window_ms + 1000).clamp(3000, 60_000).to_string(),
         );
         set("socket.keepalive.enable", "true".into());
+    }
+}
+
+impl Retries {
+    fn read(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<Self> {
+        let delay = section.section("delay")?;
+        let retries = Retries {
+            attempts: section
+                .integer("attempts", 0..=i64::from(i32::MAX), "attempts")?
+                .unwrap_or(7),
+            min: delay
+                .integer("min", 0..=MAX_MS, "milliseconds")?
+                .unwrap_or(100),
+            max: delay
+                .integer("max", 0..=MAX_MS, "milliseconds")?
+                .unwrap_or(1000),
+        };
+        delay.warn_unknown(warnings);
+        section.warn_unknown(warnings);
+        Ok(retries)
+    }
+}
+
+/// The least and the longest delay.
+fn reconnection(section: &Section<'_>, warnings: &mut Vec<String>) -> Result<(i64, i64)> {
+    let min = section
+        .integer("min", 0..=3_600_000, "milliseconds")?
+        .unwrap_or(1000);
+    let max = section
+        .integer("max", 0..=3_600_000, "milliseconds")?
+        .unwrap_or(min.max(10_000));
+    if max < min {
+        return Err(section.wrong("max", &format!("at least reconnectionDelay.min, {min} ms")));
+    }
+    section.warn_unknown(warnings);
+    Ok((min, max))
+}
+
+impl Delivery {
+    pub(super) fn read<'a>(
+        top: &Section<'_>,
+        given: impl Fn(&str) -> Option<&'a str>,
+        warnings: &mut Vec<String>,
+        properties: &mut Properties,
+    ) -> Result<Self> {
+        let options = Options::read(top, warnings)?;
+        let retry_window = options.window(&given);
+        options.set(retry_window, |name, value| {
+            properties.push((name.to_owned(), value));
+        });
+
+        let (max_wait, together) = (options.max_wait, options.together());
+        let is_the_users = ["linger.ms", "queue.buffering.max.ms", "batch.size"]
+            .iter()
+            .any(|name| given(name).is_some());
+        let gathering = (max_wait > together && !is_the_users).then(|| Gathering {
+            bytes: options.batch_size as u64,
+            time: Duration::from_secs_f64((max_wait - together) / 1000.0),
+        });
         let users_size = given("batch.size").and_then(|size| size.parse().ok());
+        let at_least = |size: i64| users_size.unwrap_or(options.batch_size.max(size) as u64);
         Ok(Delivery {
-            retry_window: window,
-            idempotent: acks == -1 && resends > 0,
-            batch_size: users_size.unwrap_or(batch_size as u64),
-            least_batch_size: users_size.unwrap_or(size.max(LEAST_BATCH_SIZE) as u64),
+            retry_window,
+            idempotent: options.acks == -1 && options.resends() > 0,
+            batch_size: at_least(BATCH_SIZE),
+            least_batch_size: at_least(LEAST_BATCH_SIZE),
             gathering,
         })
     }

@@ -20,6 +20,9 @@ pub use value::{OptionError, Result, Section, Value, is_secret};
 
 use crate::message::{KeyEncoding, is_topic_name};
 
+/// Of `connectionString`, which has to be there unless `producer` names brokers.
+const REQUIRED: &str = "must be set to a comma list of seed brokers, such as '127.0.0.1:9092'";
+
 /// What librdkafka is given.
 #[derive(Clone, Debug)]
 pub struct KafkaConfig {
@@ -41,25 +44,67 @@ pub struct KafkaConfig {
 impl KafkaConfig {
     /// The brokers that are asked first, `host:port` each.
     pub fn seeds(&self) -> Vec<String> {
-        let names = ["metadata.broker.list", "bootstrap.servers"];
-        self.properties
-            .iter()
-            .rev()
-            .find(|(name, _)| names.contains(&name.as_str()))
-            .map(|(_, list)| list.split(',').map(|seed| seed.trim().to_owned()).collect())
+        self.last(&["metadata.broker.list", "bootstrap.servers"])
+            .map(|list| list.split(',').map(|seed| seed.trim().to_owned()).collect())
             .unwrap_or_default()
     }
-}
 
-impl KafkaConfig {
+    fn read(
+        top: &Section<'_>,
+        producer: Properties,
+        environment: &dyn Fn(&str) -> Option<String>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Self, Delivery)> {
+        let given = |name: &str| {
+            producer
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+        };
+        let mut properties = Properties::new();
+        let mut scheme_tls = false;
+        if *top.get("connectionString") != Value::Missing {
+            let (brokers, tls) = brokers::parse_connection_string(top, "connectionString")?;
+            scheme_tls = tls;
+            let list: Vec<String> = brokers.iter().map(Address::to_string).collect();
+            properties.push(("bootstrap.servers".into(), list.join(",")));
+        } else if given("metadata.broker.list")
+            .or(given("bootstrap.servers"))
+            .is_none()
+        {
+            return Err(OptionError::new("connectionString", REQUIRED));
+        }
+        let ssl = top.section("ssl")?;
+        tls::read(&ssl, environment, scheme_tls, &mut properties, warnings)?;
+        properties.push(("client.id".into(), client_id(top)?));
+        let delivery = Delivery::read(top, given, warnings, &mut properties)?;
+        let user_properties = producer.iter().map(|(name, _)| name.clone()).collect();
+        properties.extend(producer);
+        let mut kafka = KafkaConfig {
+            properties,
+            user_properties,
+            idempotent: delivery.idempotent,
+            batch_size: delivery.batch_size,
+            least_batch_size: delivery.least_batch_size,
+            compresses: false,
+            redirection: Redirection::read(top)?,
+        };
+        let codec = kafka.last(&["compression.codec", "compression.type"]);
+        kafka.compresses = codec.is_some_and(|codec| codec != "none");
+        Ok((kafka, delivery))
+    }
+
+    /// What a property is set to that has several names: the last one counts.
+    fn last(&self, names: &[&str]) -> Option<&str> {
+        let mut properties = self.properties.iter().rev();
+        let found = properties.find(|(name, _)| names.contains(&name.as_str()));
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// Whether a message counts as delivered only when all in-sync replicas have it.
     pub fn waits_for_all_replicas(&self) -> bool {
-        let names = ["acks", "request.required.acks"];
-        let last = self.properties.iter().rev();
-        last.filter(|(name, _)| names.contains(&name.as_str()))
-            .map(|(_, acks)| acks == "-1" || acks == "all")
-            .next()
-            .unwrap_or(true)
+        self.last(&["acks", "request.required.acks"])
+            .is_none_or(|acks| acks == "-1" || acks == "all")
     }
 }
 
@@ -86,55 +131,13 @@ impl Config {
     /// # Errors
     /// Names the option that is wrong, what it got and what it takes.
     pub fn read(options: &Value, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        const REQUIRED: &str =
-            "must be set to a comma list of seed brokers, such as '127.0.0.1:9092'";
         if *options == Value::Missing {
             return Err(OptionError::new("connectionString", REQUIRED));
         }
         let top = Section::new("", options)?;
         let mut warnings = Vec::new();
         let producer = producer_properties(&top, &mut warnings)?;
-        let given = |name: &str| {
-            producer
-                .iter()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.as_str())
-        };
-
-        let mut properties = Properties::new();
-        let mut scheme_tls = false;
-        if *top.get("connectionString") != Value::Missing {
-            let (brokers, tls) = brokers::parse_connection_string(&top, "connectionString")?;
-            scheme_tls = tls;
-            let list: Vec<String> = brokers.iter().map(Address::to_string).collect();
-            properties.push(("bootstrap.servers".into(), list.join(",")));
-        } else if given("metadata.broker.list")
-            .or(given("bootstrap.servers"))
-            .is_none()
-        {
-            return Err(OptionError::new("connectionString", REQUIRED));
-        }
-        tls::read(
-            &top.section("ssl")?,
-            environment,
-            scheme_tls,
-            &mut properties,
-            &mut warnings,
-        )?;
-
-        let client_id = client_id(&top)?;
-        properties.push(("client.id".into(), client_id.clone()));
-        let delivery = Delivery::read(&top, given, &mut warnings, &mut properties)?;
-        let user_properties = producer.iter().map(|(name, _)| name.clone()).collect();
-        properties.extend(producer);
-        let last = |names: [&str; 2]| {
-            properties
-                .iter()
-                .rev()
-                .find(|(name, _)| names.contains(&name.as_str()))
-        };
-        let compresses = last(["compression.codec", "compression.type"])
-            .is_some_and(|(_, codec)| codec != "none");
+        let (kafka, delivery) = KafkaConfig::read(&top, producer, environment, &mut warnings)?;
 
         let config = Config {
             default_topic: default_topic(&top)?,
@@ -157,17 +160,9 @@ impl Config {
                 randomize: true,
             }
             .read(&top.section("retryOptions")?, &mut warnings)?,
-            kafka: KafkaConfig {
-                properties,
-                user_properties,
-                idempotent: delivery.idempotent,
-                batch_size: delivery.batch_size,
-                least_batch_size: delivery.least_batch_size,
-                compresses,
-                redirection: Redirection::read(&top)?,
-            },
+            kafka,
             fallback: FallbackConfig::read(&top, &mut warnings)?,
-            client_id,
+            client_id: client_id(&top)?,
             log_level: log_level(&top, &mut warnings)?,
             warnings: Vec::new(),
         };

@@ -30,18 +30,11 @@ pub fn read(
 ) -> Result<()> {
     let (certificate, key) = certificate_and_key(section, environment)?;
     let ca = material(section, "ca")?.or_else(|| environment("KAFKA_CLIENT_CA"));
-    let reject_unauthorized = section.boolean("rejectUnauthorized")?.unwrap_or(false);
+    let verifies = section.boolean("rejectUnauthorized")?.unwrap_or(false);
     let pfx = section.string("pfx", "the path of a PKCS#12 file")?;
     let passphrase = section.string("passphrase", "a string")?;
 
-    for option in WITHOUT_EFFECT {
-        if *section.get(option) != Value::Missing {
-            warnings.push(format!(
-                "option '{}' has no effect: librdkafka negotiates it itself",
-                section.name(option)
-            ));
-        }
-    }
+    warn_without_effect(section, warnings);
     let ciphers = section
         .string("ciphers", "an OpenSSL cipher list")?
         .map(tls12_ciphers);
@@ -49,32 +42,14 @@ pub fn read(
     let sigalgs = section.string("sigalgs", "an OpenSSL list of signature algorithms")?;
     let crl = section.string("crl", "the path of a CRL file")?;
     section.warn_unknown(warnings);
-
-    match (&certificate, &key) {
-        (Some(_), None) => {
-            return Err(OptionError::new(
-                "ssl.key",
-                "is missing: ssl.cert needs its key",
-            ));
-        }
-        (None, Some(_)) => {
-            return Err(OptionError::new(
-                "ssl.cert",
-                "is missing: ssl.key needs its certificate",
-            ));
-        }
-        _ => {}
-    }
+    check_pair(certificate.as_ref(), key.as_ref())?;
     if certificate.is_none() && ca.is_none() && pfx.is_none() && !scheme_tls {
         return Ok(());
     }
 
     let mut set = |name: &str, value: String| properties.push((name.to_owned(), value));
     set("security.protocol", "ssl".into());
-    set(
-        "enable.ssl.certificate.verification",
-        reject_unauthorized.to_string(),
-    );
+    set("enable.ssl.certificate.verification", verifies.to_string());
     if let (Some(certificate), Some(key)) = (certificate, key) {
         set(pem_or_path(&certificate, "ssl.certificate"), certificate);
         set(pem_or_path(&key, "ssl.key"), key);
@@ -82,19 +57,15 @@ pub fn read(
     if let Some(ca) = ca {
         set(pem_or_path(&ca, "ssl.ca"), ca);
     }
+    let password = passphrase.map(str::to_owned);
     match pfx {
         Some(pfx) => {
             set("ssl.keystore.location", pfx.to_owned());
-            set(
-                "ssl.keystore.password",
-                passphrase.unwrap_or_default().to_owned(),
-            );
+            set("ssl.keystore.password", password.unwrap_or_default());
         }
-        None => {
-            if let Some(passphrase) = passphrase {
-                set("ssl.key.password", passphrase.to_owned());
-            }
-        }
+        None => password
+            .into_iter()
+            .for_each(|it| set("ssl.key.password", it)),
     }
     for (name, value) in [
         ("ssl.cipher.suites", ciphers),
@@ -107,6 +78,31 @@ pub fn read(
         }
     }
     Ok(())
+}
+
+fn warn_without_effect(section: &Section<'_>, warnings: &mut Vec<String>) {
+    for option in WITHOUT_EFFECT {
+        if *section.get(option) != Value::Missing {
+            warnings.push(format!(
+                "option '{}' has no effect: librdkafka negotiates it itself",
+                section.name(option)
+            ));
+        }
+    }
+}
+
+fn check_pair(certificate: Option<&String>, key: Option<&String>) -> Result<()> {
+    match (certificate, key) {
+        (Some(_), None) => Err(OptionError::new(
+            "ssl.key",
+            "is missing: ssl.cert needs its key",
+        )),
+        (None, Some(_)) => Err(OptionError::new(
+            "ssl.cert",
+            "is missing: ssl.key needs its certificate",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// In no-kafka's order: files, strings, the `_STR` environment (which wins over `cert` and `key`),

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, warn};
 
+use super::replay::Replaying;
 use super::taking::AfterTaking;
 use super::{Settle, Worker};
 use crate::kafka::flush;
 use crate::logging::STATE;
 use crate::message::Reason;
-use crate::statistics::{Place, State};
+use crate::statistics::Place;
 
 /// How long a process that ends without `end()` is held up for Kafka's acknowledgements.
 pub(super) const EXIT_FLUSH: Duration = Duration::from_millis(500);
@@ -23,16 +24,25 @@ const REPLAY_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the end waits for a disk that takes nothing any more.
 const DISK_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How far an end is with what librdkafka has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remainder {
+    /// Nothing has been done about it.
+    Landing,
+    /// What lingers was sent.
+    Flushed,
+    /// What librdkafka held was asked back.
+    TakenBack,
+    /// What librdkafka did not hand back was counted as lost: its reports come too late.
+    Lost,
+}
+
 /// An end that has begun. The inbox is closed already.
 pub(super) struct Ending {
     settles: Vec<Settle>,
     /// What is not acknowledged by then goes to file.
     deadline: Instant,
-    flushing: bool,
-    /// What librdkafka held was asked back.
-    purged: bool,
-    /// What librdkafka did not hand back was counted as lost: its reports come too late.
-    lost: bool,
+    remainder: Remainder,
     /// The writer was told to close; what it has not written yet, and since when it is so much.
     closing: Option<(u64, Instant)>,
 }
@@ -44,17 +54,13 @@ impl Worker {
         let ending = self.ending.get_or_insert(Ending {
             settles: Vec::new(),
             deadline,
-            flushing: false,
-            purged: false,
-            lost: false,
+            remainder: Remainder::Landing,
             closing: None,
         });
         // The more impatient one counts.
         ending.deadline = ending.deadline.min(deadline);
         ending.settles.extend(settle);
-        for settle in self.init_waiters.drain(..) {
-            settle(Ok(()));
-        }
+        self.waiters.settle_init();
     }
 
     /// Past its deadline, an end sends everything to file.
@@ -66,35 +72,33 @@ impl Worker {
 
     /// Whether reports still count.
     pub(super) fn is_past_reports(&self) -> bool {
-        self.ending.as_ref().is_some_and(|ending| ending.lost)
+        self.ending
+            .as_ref()
+            .is_some_and(|ending| ending.remainder == Remainder::Lost)
     }
 
     pub(super) fn check_ending(&mut self) {
         let late = self.to_file_at_the_end();
-        if self.ending.is_none() || self.taking.is_some() {
+        if self.ending.is_none() || self.phase.is_taking() {
             return;
         }
         if late {
             self.give_up_partitioning();
-            self.stop_deciding();
-            self.settle_returned();
+            self.phase.end_deciding();
+            self.settle_handed_back();
         }
         let waiting = !self.shared.inbox.held().is_zero()
             || !self.held_back.is_empty()
-            || !self.returned.is_empty()
-            || self
-                .partitioning
-                .as_ref()
-                .is_some_and(|stage| !stage.is_idle());
+            || !self.handed_back.is_empty()
+            || self.is_partitioning();
         let in_flight = !self.flight.is_empty();
         // What is not acknowledged in time stays in its file.
-        let replaying = !late && self.replay.as_ref().is_some_and(|replay| !replay.is_idle());
+        let replaying = !late && !self.replay.is_idle();
         let Some(ending) = &mut self.ending else {
             return;
         };
-        if in_flight && !ending.flushing {
-            // Sends what lingers.
-            ending.flushing = true;
+        if in_flight && ending.remainder == Remainder::Landing {
+            ending.remainder = Remainder::Flushed;
             let patience = ending.deadline.saturating_duration_since(Instant::now());
             for producer in self.producers.open() {
                 let client = producer.client();
@@ -102,16 +106,14 @@ impl Worker {
             }
         }
         if in_flight && late {
-            if ending.purged {
-                self.count_as_lost();
-            } else {
-                debug!(
-                    "Kafka has not acknowledged everything in time: the rest goes to the fallback file"
-                );
-                ending.purged = true;
-                self.take_back(AfterTaking::WriteToFile);
+            if matches!(ending.remainder, Remainder::TakenBack | Remainder::Lost) {
+                return self.count_as_lost();
             }
-            return;
+            debug!(
+                "Kafka has not acknowledged everything in time: the rest goes to the fallback file"
+            );
+            ending.remainder = Remainder::TakenBack;
+            return self.take_back(AfterTaking::WriteToFile);
         }
         if waiting || in_flight || replaying {
             return;
@@ -153,16 +155,14 @@ impl Worker {
                 self.config.fallback.directory.display()
             );
         }
-        self.set_state(State::Ended);
+        self.phase.end();
+        self.tell_state();
         crate::logging::flush_suppressed(true);
         let settles = self.ending.take().map(|ending| ending.settles);
-        for settle in settles
-            .into_iter()
-            .flatten()
-            .chain(self.init_waiters.drain(..))
-        {
+        for settle in settles.into_iter().flatten() {
             settle(Ok(()));
         }
+        self.waiters.settle_init();
     }
 
     /// What the writer still has: its disk hangs, or it has failed.
@@ -187,7 +187,7 @@ impl Worker {
         self.shared.statistics.transfer(Place::Flight, lost, amount);
         self.flight.forget();
         if let Some(ending) = &mut self.ending {
-            ending.lost = true;
+            ending.remainder = Remainder::Lost;
         }
     }
 
@@ -202,7 +202,7 @@ impl Worker {
         self.writer.close();
         self.writer.join();
         // Without the worker's end of its channel the replayer ends, too.
-        self.replay = None;
+        self.replay = Replaying::off();
         self.instance.release();
         let counts = self.shared.statistics.counts();
         for (place, amount) in [
@@ -213,15 +213,12 @@ impl Worker {
             let lost = Place::Discarded(Reason::Ended);
             self.shared.statistics.transfer(place, lost, amount);
         }
-        self.set_state(State::Ended);
-        let ending = self.ending.take().map(|ending| ending.settles);
-        let waiters = self
-            .init_waiters
-            .drain(..)
-            .chain(self.drained_waiters.drain(..));
-        for settle in waiters.chain(ending.into_iter().flatten()) {
+        self.phase.end();
+        self.tell_state();
+        let settles = self.ending.take().map(|ending| ending.settles);
+        for settle in settles.into_iter().flatten() {
             settle(Ok(()));
         }
-        self.host.idle();
+        self.waiters.dismiss();
     }
 }

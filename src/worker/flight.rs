@@ -1,17 +1,19 @@
 //! What librdkafka holds of the live messages, by the client that has it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::in_flight::InFlight;
+use super::outstanding::Outstanding;
 use crate::message::{ById, TopicId};
 
 #[derive(Default)]
 pub(super) struct Flight {
     /// With the main client.
-    pub(super) main: InFlight,
+    pub(super) main: Outstanding,
     /// Sent alone, which have time-outs of their own.
-    pub(super) alone: InFlight,
+    pub(super) alone: Outstanding,
     next: u64,
+    /// When a message was last handed over.
+    last_sent: Option<Instant>,
     /// How many of each topic the main client has.
     topics: ById<u64>,
 }
@@ -26,16 +28,24 @@ impl Flight {
         self.main.is_empty() && self.alone.is_empty()
     }
 
-    /// The message of number [`Flight::next`] was handed to the main client.
-    pub(super) fn sent(&mut self, topic: TopicId, since: Instant) {
+    /// Whether a message was handed over within this time.
+    pub(super) fn was_fed_within(&self, time: Duration) -> bool {
+        self.last_sent.is_some_and(|last| last.elapsed() < time)
+    }
+
+    /// The message of number [`Flight::next`], which has been waiting since then, was handed to the main
+    /// client.
+    pub(super) fn sent(&mut self, topic: TopicId, since: Instant, now: Instant) {
+        self.last_sent = Some(now);
         self.main.sent(self.next, since);
         self.next += 1;
         *self.topics.entry(topic).or_default() += 1;
     }
 
     /// The message of number [`Flight::next`] was sent alone.
-    pub(super) fn sent_alone(&mut self, since: Instant) {
-        self.alone.sent(self.next, since);
+    pub(super) fn sent_alone(&mut self, now: Instant) {
+        self.last_sent = Some(now);
+        self.alone.sent(self.next, now);
         self.next += 1;
     }
 
@@ -66,6 +76,7 @@ impl Flight {
     pub(super) fn forget(&mut self) {
         *self = Flight {
             next: self.next,
+            last_sent: self.last_sent,
             ..Flight::default()
         };
     }

@@ -2,19 +2,24 @@
 //! up their names.
 
 use super::Worker;
-use super::troubles::Target;
 use crate::message::TopicId;
 
 /// So many topics are remembered, here and by librdkafka, whether they are used or not.
 const MANY: usize = 2000;
+
+#[derive(Default)]
+pub(super) struct Forgetting {
+    /// How many topics there were left when some were last forgotten.
+    kept: usize,
+}
 
 impl Worker {
     /// Done while nothing is in memory, so that no message loses its topic.
     pub(super) fn forget_topics(&mut self) {
         let topics = &self.shared.topics;
         // Names that have to be kept are not looked through again and again.
-        let many = MANY.max(2 * self.topics_kept);
-        if topics.count() <= many || !self.held_back.is_empty() || self.taking.is_some() {
+        let many = MANY.max(2 * self.forgetting.kept);
+        if topics.count() <= many || !self.held_back.is_empty() || self.phase.is_taking() {
             return;
         }
         let troubles = &self.troubles;
@@ -26,13 +31,12 @@ impl Worker {
         if !forgotten {
             return;
         }
-        self.topics_kept = topics.count();
+        self.forgetting.kept = topics.count();
         let is_known = |id: TopicId| topics.is_known(id);
         self.flight.retain();
         self.troubles.retain(is_known);
-        self.too_large.retain(|id, _| is_known(*id));
-        self.heard
-            .retain(|target: &Target, _| is_known(target.topic));
+        self.sizes.retain(is_known);
+        self.cluster.retain(is_known);
         if let Some(partitioning) = &mut self.partitioning {
             partitioning.retain(is_known);
         }

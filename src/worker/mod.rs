@@ -4,13 +4,31 @@
 //! in the inbox. Between two turns it naps for a millisecond while there is traffic, and sleeps
 //! until it is woken when there is none. Nothing in a turn blocks: what would (metadata requests,
 //! flushing, destroying a client) runs on a thread of its own and comes back as a [`Signal`].
+//!
+//! Where things are:
+//! - A message's way: [`routing`] from the inbox, with the user's partitioner by [`partitioning`]; librdkafka
+//!   has it ([`flight`], [`outstanding`]); [`reports`] says what came back, and [`verdict`] what follows;
+//!   [`taking`] takes back what is overdue, and [`handed_back`] sorts it.
+//! - What is known: [`cluster`] (what Kafka has said lately, and how fast: [`pulse`]), [`troubles`] (circuits
+//!   of topics and partitions), [`sizes`].
+//! - The course of an outage: [`phase`] (what can be together), [`states`] (the transitions), [`overdue`],
+//!   [`inquiry`], [`probing`], [`trial`].
+//! - Files: [`replay`] decides, [`files`] carries out.
+//! - [`producers`] owns all clients; [`ending`] is the end; [`shared`], [`signals`] and [`waiters`] are the
+//!   contact with other threads.
 
+mod cluster;
+mod collected;
 mod ending;
+mod files;
 mod flight;
 mod forgetting;
-mod in_flight;
-mod outcomes;
+mod handed_back;
+mod inquiry;
+mod outstanding;
+mod overdue;
 mod partitioning;
+mod phase;
 mod probing;
 mod producers;
 mod pulse;
@@ -18,36 +36,43 @@ mod replay;
 mod reports;
 mod routing;
 mod shared;
+mod signals;
+mod sizes;
 mod states;
 mod taking;
+mod trial;
 mod troubles;
 mod verdict;
+mod waiters;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::fallback::{Instance, Offer, Writer};
+use crate::fallback::{Instance, Writer};
 use crate::guard::guarded;
-use crate::kafka::{Described, Findings, Partitioner, Producer, Redirect};
+use crate::kafka::{Partitioner, Producer, Redirect};
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
-use crate::statistics::{Place, State};
+use crate::statistics::Place;
 
+use cluster::Cluster;
 use ending::Ending;
 use flight::Flight;
+use forgetting::Forgetting;
+use handed_back::HandedBack;
+use inquiry::Asked;
 use partitioning::Partitioning;
-pub use partitioning::{Partition, PartitionJob, PartitionReply};
+pub use partitioning::{CustomPartitioner, PartitionJob, PartitionReply};
+use phase::Phase;
 use probing::Probing;
 use producers::Producers;
-use pulse::Pulse;
 use replay::Replaying;
-use reports::Returned;
-pub use shared::{Command, Settle, Shared};
-use taking::Taking;
-use troubles::{Target, Troubles};
+pub use shared::{Request, Settle, Shared};
+use signals::{Signal, Signals};
+use sizes::RefusedSizes;
+use troubles::Troubles;
+use waiters::Waiters;
 
 /// How long the worker naps between two turns while there is traffic.
 const NAP: Duration = Duration::from_millis(1);
@@ -55,29 +80,7 @@ const NAP: Duration = Duration::from_millis(1);
 const TICK: Duration = Duration::from_millis(200);
 
 /// How long a trial may take, beside its retry window.
-const TRIAL_PATIENCE: Duration = Duration::from_secs(3);
-
-/// What threads that may block report back.
-enum Signal {
-    /// Of a probe.
-    Answer(Result<(), String>),
-    /// Of an inquiry, which may decide what becomes of overdue messages.
-    Found {
-        findings: Result<Findings, String>,
-        decides: bool,
-    },
-    Offer(Offer),
-    /// For the batch of this ticket.
-    Partitions {
-        ticket: u64,
-        described: Result<Described, String>,
-    },
-    Partitioned {
-        ticket: u64,
-        partitions: Vec<Option<i32>>,
-        failure: Option<String>,
-    },
-}
+const TRIAL_GRACE: Duration = Duration::from_secs(3);
 
 /// A batch that was taken from the inbox, and has to wait.
 struct Held {
@@ -86,10 +89,10 @@ struct Held {
     since: Option<Instant>,
 }
 
-/// The JS side, as the worker sees it.
-pub trait Host: Send {
-    /// Nothing is in memory any more: the event loop may end.
-    fn idle(&self);
+/// The event loop of JavaScript, as the worker sees it.
+pub trait EventLoop: Send {
+    /// Nothing is in memory any more.
+    fn may_end(&self);
 }
 
 /// What the worker is started with.
@@ -100,69 +103,46 @@ pub struct Parts {
     pub writer: Writer,
     pub instance: Arc<Instance>,
     pub redirect: Option<Arc<dyn Redirect>>,
-    pub partition: Option<Box<dyn Partition>>,
-    pub host: Box<dyn Host>,
+    pub partitioner: Option<Box<dyn CustomPartitioner>>,
+    pub event_loop: Box<dyn EventLoop>,
 }
 
 pub struct Worker {
     config: Config,
     shared: Arc<Shared>,
-    state: State,
-    producers: Producers,
-    writer: Writer,
-    instance: Arc<Instance>,
-    /// Unless `fallback.replay` is off.
-    replay: Option<Replaying>,
-    host: Box<dyn Host>,
-    flight: Flight,
-    pulse: Pulse,
-    troubles: Troubles,
+    signals: Signals,
+    waiters: Waiters,
+
+    phase: Phase,
     probing: Probing,
-    /// Of the last inquiry that was answered.
-    findings: Option<Findings>,
-    last_question: Option<Instant>,
-    /// When a message of this partition was last acknowledged.
-    heard: HashMap<Target, Instant>,
-    partitioning: Option<Partitioning>,
-    /// Librdkafka's own queue is full (`queue.buffering.max.messages`), until reports come.
-    queue_full: bool,
-    /// How many topics there were left when some were last forgotten.
-    topics_kept: usize,
-    /// Nothing is handed over until all is acknowledged: then the producer gets smaller batches.
-    smaller_batches: Option<Instant>,
+    asked: Asked,
+    ending: Option<Ending>,
+
     /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up, or it
     /// has to give up what it holds.
     held_back: VecDeque<Held>,
-    /// Handed back by librdkafka, until it is clear where to.
-    returned: Vec<Returned>,
-    taking: Option<Taking>,
-    /// When overdue messages were last taken back, and when before that.
-    last_sort: Option<Instant>,
-    sorted_before: Option<Instant>,
-    last_rebuild: Option<Instant>,
-    /// When a live message was last handed to librdkafka.
-    last_live: Option<Instant>,
-    /// When Kafka last gave any answer.
-    last_answer: Option<Instant>,
-    ending: Option<Ending>,
-    init_waiters: Vec<Settle>,
-    drained_waiters: Vec<Settle>,
-    told_idle: bool,
-    signals: Receiver<Signal>,
-    signal_sender: Sender<Signal>,
-    /// The least size that was refused as too large, by topic, and when: such messages go alone at
-    /// once, and do not disturb the others.
-    too_large: HashMap<TopicId, (u64, Instant)>,
+    partitioning: Option<Partitioning>,
+    flight: Flight,
+    handed_back: HandedBack,
+
+    cluster: Cluster,
+    troubles: Troubles,
+    sizes: RefusedSizes,
+    forgetting: Forgetting,
+
+    producers: Producers,
+    writer: Writer,
+    instance: Arc<Instance>,
+    replay: Replaying,
 }
 
 impl Worker {
     pub fn new(parts: Parts) -> Self {
-        let (signal_sender, signals) = channel();
         let config = parts.config;
         let troubles = Troubles::new(
             config.probe,
             Partitioner::of(&config.kafka),
-            config.retry_window.unwrap_or(ending::PATIENCE) + TRIAL_PATIENCE,
+            config.retry_window.unwrap_or(ending::PATIENCE) + TRIAL_GRACE,
         );
         let producers = Producers::new(
             config.kafka.clone(),
@@ -171,40 +151,26 @@ impl Worker {
             Arc::clone(&parts.shared.inbox),
         );
         Worker {
-            state: State::Created,
+            phase: Phase::Created,
             producers,
             flight: Flight::default(),
-            pulse: Pulse::default(),
+            cluster: Cluster::new(config.retry_window),
             troubles,
+            sizes: RefusedSizes::new(config.kafka.compresses),
             probing: Probing::default(),
-            findings: None,
-            last_question: None,
-            heard: HashMap::new(),
-            partitioning: parts.partition.map(Partitioning::new),
-            queue_full: false,
-            topics_kept: 0,
-            smaller_batches: None,
+            asked: Asked::default(),
+            partitioning: parts.partitioner.map(Partitioning::new),
+            forgetting: Forgetting::default(),
             held_back: VecDeque::new(),
-            returned: Vec::new(),
-            taking: None,
-            last_sort: None,
-            sorted_before: None,
-            last_rebuild: None,
-            last_live: None,
-            last_answer: None,
+            handed_back: HandedBack::default(),
             ending: None,
-            init_waiters: Vec::new(),
-            drained_waiters: Vec::new(),
-            told_idle: true,
-            signals,
-            signal_sender,
-            too_large: HashMap::new(),
+            waiters: Waiters::new(parts.event_loop),
+            signals: Signals::new(Arc::clone(&parts.shared)),
             config,
             shared: parts.shared,
             writer: parts.writer,
             instance: parts.instance,
-            replay: None,
-            host: parts.host,
+            replay: Replaying::off(),
         }
     }
 
@@ -236,9 +202,9 @@ impl Worker {
         }
         drop(self);
         shared.set_ended();
-        // Commands that came in between see `ended`, or are found here.
-        for command in shared.take_commands() {
-            shared.command(command);
+        // Requests that came in between see `ended`, or are found here.
+        for request in shared.take_requests() {
+            shared.request(request);
         }
     }
 
@@ -246,7 +212,7 @@ impl Worker {
         let mut last_tick = Instant::now();
         loop {
             let busy = self.turn();
-            if self.state == State::Ended {
+            if self.phase.is_ended() {
                 return;
             }
             if last_tick.elapsed() > Duration::from_secs(1) {
@@ -271,23 +237,19 @@ impl Worker {
 
     /// Something to wait for makes the worker look again soon; nothing, hardly ever.
     fn until_next_turn(&self) -> Duration {
-        if self.taking.is_some() || self.ending.is_some() {
+        if self.phase.is_taking() || self.ending.is_some() {
             return NAP * 5;
         }
         let idle = self.flight.is_empty()
             && self.held_back.is_empty()
-            && self.replay.as_ref().is_none_or(Replaying::is_idle)
-            && self.partitioning.as_ref().is_none_or(Partitioning::is_idle);
+            && self.replay.is_idle()
+            && !self.is_partitioning();
         let until_probe = self.probing.next_in();
         // Sealed for whom, if nobody replays?
-        let seals = self.replay.is_some()
-            && self.state == State::Publishing
+        let seals = self.replay.is_on()
+            && self.phase.is_publishing()
             && self.writer.unsealed_since().is_some();
-        let replay_waits = self
-            .replay
-            .as_ref()
-            .is_some_and(Replaying::waits_for_topics);
-        let longest = match (idle && !seals, replay_waits) {
+        let longest = match (idle && !seals, self.replay.waits_for_topics()) {
             (false, _) => TICK / 4,
             (true, true) => TICK,
             (true, false) => TICK * 25,
@@ -298,11 +260,11 @@ impl Worker {
     /// Returns whether anything was done.
     fn turn(&mut self) -> bool {
         let mut busy = false;
-        for command in self.shared.take_commands() {
+        for request in self.shared.take_requests() {
             busy = true;
-            self.obey(command);
+            self.obey(request);
         }
-        while let Ok(signal) = self.signals.try_recv() {
+        while let Some(signal) = self.signals.next() {
             busy = true;
             self.hear(signal);
         }
@@ -315,26 +277,34 @@ impl Worker {
         self.close_clients_that_are_of_no_use();
         self.forget_topics();
         self.check_ending();
-        self.tell_waiters();
+        self.waiters.tell(&self.shared, self.phase.is_ended());
         busy
     }
 
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Init(settle) => {
-                if self.state == State::Publishing || self.ending.is_some() {
+    fn check_time(&mut self) {
+        let now = Instant::now();
+        self.check_taking(now);
+        self.check_probes(now);
+        self.check_overdue(now);
+        self.check_partitioning();
+    }
+
+    fn obey(&mut self, request: Request) {
+        match request {
+            Request::Init(settle) => {
+                if self.phase.is_publishing() || self.ending.is_some() {
                     settle(Ok(()));
                 } else {
-                    self.init_waiters.push(settle);
+                    self.waiters.for_kafka(settle);
                     self.connect();
                 }
             }
-            Command::Drained(settle) => self.drained_waiters.push(settle),
-            Command::End(settle) => self.begin_end(
+            Request::Drained(settle) => self.waiters.for_room(settle),
+            Request::End(settle) => self.begin_end(
                 Some(settle),
                 self.config.retry_window.unwrap_or(ending::PATIENCE),
             ),
-            Command::Exit => self.begin_end(None, ending::EXIT_FLUSH),
+            Request::Exit => self.begin_end(None, ending::EXIT_FLUSH),
         }
     }
 
@@ -371,34 +341,5 @@ impl Worker {
         self.shared
             .statistics
             .transfer(from, Place::Discarded(reason), amount);
-    }
-
-    /// Runs on a thread that may block; its result comes back as a signal.
-    fn ask(&self, work: impl FnOnce() -> Signal + Send + 'static) {
-        let (sender, inbox) = (self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
-        let log = self.shared.log.clone();
-        tokio::task::spawn_blocking(move || {
-            let _log = tracing::dispatcher::set_default(&log);
-            // Nobody listens any more after the end.
-            let _ = sender.send(work());
-            inbox.wake();
-        });
-    }
-
-    fn tell_waiters(&mut self) {
-        if !self.drained_waiters.is_empty()
-            && (self.shared.inbox.is_drained() || self.state == State::Ended)
-        {
-            for settle in self.drained_waiters.drain(..) {
-                settle(Ok(()));
-            }
-        }
-        if !self.told_idle
-            && self.shared.holds_loop.load(Ordering::Acquire)
-            && self.shared.in_memory() == 0
-        {
-            self.told_idle = true;
-            self.host.idle();
-        }
     }
 }

@@ -3,15 +3,13 @@
 use std::time::{Duration, Instant};
 
 use rand::Rng;
-use rdkafka::types::RDKafkaErrorCode;
 use tracing::debug;
 
-use super::troubles::Target;
-use super::{Signal, Worker};
-use crate::kafka::{Findings, Inquirer, describe_topics};
-use crate::message::TopicId;
+use super::Worker;
+use super::inquiry::INQUIRY_TIMEOUT;
+use super::phase::AfterAnswer;
+use super::signals::Signal;
 use crate::options::RetryPolicy;
-use crate::statistics::State;
 
 /// How long a background probe waits for an answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -21,18 +19,6 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const MOST_PROBES: u32 = 3;
 /// How long a probe waits for its connection to be accepted.
 const KNOCK_TIMEOUT: Duration = Duration::from_millis(700);
-/// How long the inquiry waits that decides, when a message is overdue, between trouble with some
-/// partitions and an outage. With the retry window and the taking back it stays below the 5 s that are
-/// promised.
-const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Least time between two inquiries. What the first one finds is to be acted upon before the next.
-const INQUIRY_PAUSE: Duration = Duration::from_millis(2500);
-/// How much longer than it should an inquiry is waited for.
-const INQUIRY_GRACE: Duration = Duration::from_millis(300);
-/// So many topics are asked about in an inquiry.
-const MOST_TOPICS: usize = 200;
-/// How often librdkafka is made to look for messages that have timed out.
-const NUDGE: Duration = Duration::from_millis(200);
 
 /// The schedule of the probes.
 #[derive(Default)]
@@ -44,12 +30,6 @@ pub(super) struct Probing {
     attempt: u32,
     next_attempt: Option<Instant>,
     under_way: u32,
-    /// An inquiry is under way, and decides what becomes of overdue messages.
-    deciding: bool,
-    last_inquiry: Option<Instant>,
-    last_nudge: Option<Instant>,
-    /// The cluster has answered, and a message was not delivered: an answer is enough, next time.
-    trial_failed: bool,
 }
 
 impl Probing {
@@ -81,7 +61,6 @@ impl Probing {
 
     /// The oldest message on disk was not delivered: does the cluster still answer?
     pub(super) fn is_to_look_again(&mut self) {
-        self.trial_failed = true;
         self.next = Some(Instant::now());
     }
 
@@ -98,126 +77,17 @@ impl Probing {
 }
 
 impl Worker {
-    pub(super) fn check_time(&mut self) {
-        let now = Instant::now();
-        self.check_taking(now);
+    pub(super) fn check_probes(&mut self, now: Instant) {
         if self.probing.next.is_some_and(|next| next <= now) {
             self.probe();
         }
         if self.probing.give_up.is_some_and(|at| at <= now) {
             self.probing.give_up = None;
             // With messages on their way, those decide.
-            if self.state == State::Connecting && self.flight.is_empty() {
+            if self.phase.is_connecting() && self.flight.is_empty() {
                 self.fall_back("no broker has answered yet");
             }
         }
-        self.check_overdue(now);
-        self.check_partitioning();
-    }
-
-    fn check_overdue(&mut self, now: Instant) {
-        self.nudge(now);
-        let Some(window) = self.config.retry_window else {
-            return;
-        };
-        if self.taking.is_some() || self.state == State::FallingBack {
-            return;
-        }
-        let age = self.oldest_age(now);
-        // The inquiry begins so early that its answer is there when the window ends.
-        if age < window.saturating_sub(INQUIRY_TIMEOUT).max(window / 2) {
-            return;
-        }
-        let patience = self.pulse.patience(now, window);
-        if patience == window {
-            self.inquire();
-        }
-        let Some(oldest) = self.flight.main.oldest() else {
-            return;
-        };
-        let waits = if self.is_deciding() {
-            INQUIRY_GRACE
-        } else {
-            Duration::ZERO
-        };
-        // Where nobody answers, the inquiry's end is an outage's beginning.
-        if now - oldest >= patience + waits && (waits.is_zero() || self.was_answered_lately()) {
-            self.take_overdue_back(now);
-        }
-    }
-
-    /// Librdkafka's own time-outs are to come in time, too.
-    fn nudge(&mut self, now: Instant) {
-        let is_time = self
-            .probing
-            .last_nudge
-            .is_none_or(|last| now - last >= NUDGE);
-        let replay_owes = self
-            .replay
-            .as_ref()
-            .is_some_and(|replay| !replay.has_landed());
-        if is_time && (!self.flight.is_empty() || replay_owes) {
-            self.probing.last_nudge = Some(now);
-            for producer in self.producers.open() {
-                producer.nudge();
-            }
-        }
-    }
-
-    /// How long Kafka has owed an answer, for a live message or for those from files.
-    fn oldest_age(&self, now: Instant) -> Duration {
-        let oldest = self.flight.main.oldest();
-        let oldest = oldest.into_iter().chain(self.flight.alone.oldest()).min();
-        let live = oldest.map_or(Duration::ZERO, |oldest| now.duration_since(oldest));
-        let replay = self.replay.as_ref().map(|replay| replay.silence(now));
-        live.max(replay.unwrap_or_default())
-    }
-
-    /// Whether Kafka gave an answer so lately that it is not the cluster that is away.
-    pub(super) fn was_answered_lately(&self) -> bool {
-        let window = self.config.retry_window.unwrap_or(Duration::from_secs(60));
-        self.last_answer
-            .is_some_and(|last| last.elapsed() < window / 2)
-    }
-
-    /// Asks the cluster, to tell an outage from trouble with some of it.
-    pub(super) fn inquire(&mut self) {
-        let now = Instant::now();
-        let was_lately = |last: Instant| now - last < INQUIRY_PAUSE;
-        if self.probing.deciding
-            || self.probing.last_inquiry.is_some_and(was_lately) && self.returned.is_empty()
-            || !matches!(self.state, State::Connecting | State::Publishing)
-        {
-            return;
-        }
-        self.probing.deciding = true;
-        self.probing.last_inquiry = Some(now);
-        let mut topics = self.flight.topics(MOST_TOPICS);
-        topics.extend(self.returned.iter().map(|returned| returned.record.topic));
-        topics.sort_by_key(|topic| topic.0);
-        topics.dedup();
-        self.examine(topics, true);
-    }
-
-    fn inquirer(&self) -> Inquirer {
-        self.producers.inquirer()
-    }
-
-    fn examine(&self, topics: Vec<TopicId>, decides: bool) {
-        let inquirer = self.inquirer();
-        let names = self.shared.topics.clone();
-        self.ask(move || {
-            let topics = topics.into_iter().map(|id| (id, names.name(id))).collect();
-            Signal::Found {
-                findings: inquirer.examine(topics, INQUIRY_TIMEOUT),
-                decides,
-            }
-        });
-    }
-
-    /// Everything is being taken back: there is nothing to decide any more.
-    pub(super) fn stop_deciding(&mut self) {
-        self.probing.deciding = false;
     }
 
     /// No probe is begun any more.
@@ -226,19 +96,15 @@ impl Worker {
         self.probing.give_up = None;
     }
 
-    pub(super) fn is_deciding(&self) -> bool {
-        self.probing.deciding
-    }
-
     fn probe(&mut self) {
         self.probing.next = None;
-        if self.state != State::FallingBack {
+        if !self.phase.is_away() {
             // The main client connects anyway.
             let Some(client) = self.producers.main_client() else {
                 return;
             };
             self.probing.under_way += 1;
-            return self.ask(move || {
+            return self.signals.ask(move || {
                 let answered = client.is_answered(INQUIRY_TIMEOUT);
                 Signal::Answer(
                     answered
@@ -253,8 +119,8 @@ impl Worker {
         }
         self.probing.under_way += 1;
         self.shared.statistics.background_retry();
-        let inquirer = self.inquirer();
-        self.ask(move || {
+        let inquirer = self.producers.inquirer();
+        self.signals.ask(move || {
             // A client, with its threads, is made only for somebody who opens.
             Signal::Answer(if inquirer.knock(KNOCK_TIMEOUT) {
                 inquirer.is_there(PROBE_TIMEOUT)
@@ -272,129 +138,20 @@ impl Worker {
             self.shared
                 .statistics
                 .error(format!("no answer from Kafka: {why}"));
-            if matches!(self.state, State::Connecting | State::FallingBack) {
+            if self.phase.is_connecting() || self.phase.is_away() {
                 self.give_up_init(&why);
             }
-            if self.state == State::Connecting {
+            if self.phase.is_connecting() {
                 self.probing.schedule(self.config.probe);
             }
             return;
         }
-        self.last_answer = Some(Instant::now());
-        match self.state {
-            State::Created | State::Connecting => self.recover(),
-            State::FallingBack if self.taking.is_none() => {
-                if std::mem::take(&mut self.probing.trial_failed) {
-                    self.recover();
-                } else if !self.is_trying() {
-                    self.begin_trial();
-                }
-            }
-            State::FallingBack | State::Publishing | State::Ended => {}
+        self.cluster.has_answered();
+        match self.phase.after_answer() {
+            AfterAnswer::Recover => self.recover(),
+            AfterAnswer::Try => self.begin_trial(),
+            AfterAnswer::Nothing => {}
         }
-    }
-
-    /// What an inquiry has found out.
-    pub(super) fn found(&mut self, findings: Result<Findings, String>, decides: bool) {
-        let was_deciding = decides && std::mem::take(&mut self.probing.deciding);
-        match findings {
-            Ok(findings) => {
-                self.producers.learn(findings.described.brokers.clone());
-                for (topic, partitions) in &findings.described.topics {
-                    let count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
-                    self.troubles.has_partitions(*topic, count);
-                    if count == 0 && self.troubles.is_topic_ill(*topic) {
-                        let code = RDKafkaErrorCode::UnknownTopicOrPartition;
-                        self.are_troubled(vec![(Target::topic(*topic), code)]);
-                    }
-                }
-                if !decides {
-                    return;
-                }
-                self.findings = Some(findings);
-                self.last_answer = Some(Instant::now());
-                if was_deciding {
-                    if self.state == State::Connecting {
-                        self.recover();
-                    }
-                    self.blame();
-                }
-            }
-            Err(why) => {
-                debug!("no answer from Kafka: {why}");
-                self.shared
-                    .statistics
-                    .error(format!("no answer from Kafka: {why}"));
-                let now = Instant::now();
-                let overdue = self
-                    .config
-                    .retry_window
-                    .is_some_and(|window| self.oldest_age(now) + NUDGE >= window);
-                let suspects = self
-                    .replay
-                    .as_mut()
-                    .is_some_and(|replay| !replay.take_suspects().is_empty());
-                if was_deciding
-                    && !self.was_answered_lately()
-                    && (overdue || suspects || !self.returned.is_empty())
-                {
-                    self.fall_back(&why);
-                }
-            }
-        }
-    }
-
-    /// The cluster answers, so what has come back is its partitions' trouble.
-    fn blame(&mut self) {
-        if self.taking.is_some() {
-            return;
-        }
-        let mut targets: Vec<(Target, RDKafkaErrorCode)> = self
-            .returned
-            .iter()
-            .map(|returned| (returned.target(), returned.code))
-            .collect();
-        targets.extend(
-            self.replay
-                .iter_mut()
-                .flat_map(|replay| replay.take_suspects()),
-        );
-        targets.sort_by_key(|(target, _)| (target.topic.0, target.partition));
-        targets.dedup_by_key(|(target, _)| *target);
-        self.are_troubled(targets);
-    }
-
-    /// Learns where the brokers are, and how many partitions topics in trouble have.
-    pub(super) fn check_knowledge(&mut self) {
-        let mut topics = self.troubles.unknown_topics();
-        if topics.is_empty() && !self.producers.knows_brokers() {
-            topics = self.flight.topics(1);
-        }
-        let was_lately = |last: Instant| last.elapsed() < INQUIRY_PAUSE;
-        if topics.is_empty()
-            || self.state != State::Publishing
-            || self.last_question.is_some_and(was_lately)
-        {
-            return;
-        }
-        topics.truncate(MOST_TOPICS);
-        self.last_question = Some(Instant::now());
-        if self.producers.knows_brokers() {
-            return self.examine(topics, false);
-        }
-        // The first time, by a client that is connected already.
-        let Some(client) = self.producers.main_client() else {
-            return;
-        };
-        let names = self.shared.topics.clone();
-        self.ask(move || {
-            let topics = topics.into_iter().map(|id| (id, names.name(id))).collect();
-            let described = describe_topics(&client, topics, INQUIRY_TIMEOUT);
-            Signal::Found {
-                findings: described.map(Findings::from),
-                decides: false,
-            }
-        });
     }
 
     /// `retryOptions.retries`, if they are not for ever, end the waiting of `init()` only.
@@ -407,10 +164,8 @@ impl Worker {
         {
             return;
         }
-        for settle in self.init_waiters.drain(..) {
-            settle(Err(format!(
-                "Kafka did not answer within retryOptions.retries ({why}); messages go to the fallback file, and Kafka is probed on"
-            )));
-        }
+        self.waiters.refuse_init(&format!(
+            "Kafka did not answer within retryOptions.retries ({why}); messages go to the fallback file, and Kafka is probed on"
+        ));
     }
 }

@@ -11,8 +11,12 @@ use crate::options::{Address, KafkaConfig};
 
 /// By how much batches become smaller at a time.
 const STEP: u64 = 4;
+/// A producer that fails for good again within this time is not replaced at once.
+const REPLACEMENT_PAUSE: Duration = Duration::from_secs(10);
 /// A client beside the main one that had nothing to do for so long is closed.
 const IDLE: Duration = Duration::from_secs(30);
+/// How often librdkafka is made to look for messages that have timed out.
+const NUDGE: Duration = Duration::from_millis(200);
 
 /// A client that is made when it is needed.
 #[derive(Default)]
@@ -27,6 +31,11 @@ pub(super) struct Producers {
     inbox: Arc<Inbox>,
     /// The cluster takes idempotent producers, as far as it is known.
     idempotent: bool,
+    /// When the main client was last replaced because it was of no use any more.
+    last_replacement: Option<Instant>,
+    /// The next main client gets smaller batches.
+    shrinks_main: bool,
+    last_nudge: Option<Instant>,
     main: Spare,
     alone: Spare,
     replay: Spare,
@@ -49,6 +58,9 @@ impl Producers {
             redirect,
             inbox,
             idempotent: true,
+            last_replacement: None,
+            shrinks_main: false,
+            last_nudge: None,
             main: Spare {
                 producer: Some(main),
                 last_used: None,
@@ -130,6 +142,17 @@ impl Producers {
             .filter_map(|spare| spare.producer.as_ref())
     }
 
+    /// Makes librdkafka see in time what has timed out.
+    pub(super) fn nudge(&mut self, now: Instant) {
+        if self.last_nudge.is_some_and(|last| now - last < NUDGE) {
+            return;
+        }
+        self.last_nudge = Some(now);
+        for producer in self.open() {
+            producer.nudge();
+        }
+    }
+
     /// The main client's handle, for a question that may block.
     pub(super) fn main_client(&mut self) -> Option<Arc<Client>> {
         self.main().map(|producer| producer.client())
@@ -155,9 +178,23 @@ impl Producers {
         spare.producer.as_mut()
     }
 
+    /// The main client is of no use any more. Returns whether a new one may be: it is not the second time
+    /// within seconds.
+    pub(super) fn may_replace_main(&mut self) -> bool {
+        let was_lately = |last: Instant| last.elapsed() < REPLACEMENT_PAUSE;
+        if self.last_replacement.is_some_and(was_lately) {
+            return false;
+        }
+        self.last_replacement = Some(Instant::now());
+        true
+    }
+
     /// The next main client is a new one. This one has nothing on its way, or is of no use.
     pub(super) fn close_main(&mut self) {
         close(&mut self.main);
+        if std::mem::take(&mut self.shrinks_main) {
+            self.make_batches_smaller();
+        }
     }
 
     pub(super) fn close_replay(&mut self) {
@@ -191,6 +228,12 @@ impl Producers {
     /// client has to be replaced.
     pub(super) fn give_up_idempotence(&mut self) -> bool {
         std::mem::take(&mut self.idempotent) && self.config.idempotent
+    }
+
+    /// The next main client gets smaller batches, if they can be. Returns whether they can.
+    pub(super) fn shrink_main(&mut self) -> bool {
+        self.shrinks_main |= self.can_be_smaller();
+        self.shrinks_main
     }
 
     pub(super) fn can_be_smaller(&self) -> bool {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// A message is waited for so many times as long as acknowledgements took lately.
 const TIMES: u32 = 5;
 /// The most that is waited, in retry windows, where each partition has to wait for its turn.
-const TURNS: u32 = 4;
+const TURNS: u32 = 5;
 
 /// What was acknowledged within one retry window.
 #[derive(Clone, Copy, Default)]

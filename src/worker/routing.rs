@@ -1,6 +1,5 @@
 //! From the inbox to Kafka or to file.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
@@ -12,7 +11,7 @@ use super::{Held, Worker};
 use crate::inbox::Limits;
 use crate::kafka::{Outcome, Producer, Ticket, classify, describe};
 use crate::message::{Amount, Batch, Reason, Record, now_ms};
-use crate::statistics::{Place, State};
+use crate::statistics::Place;
 
 /// How long smaller batches wait for what is on its way, where that may be for ever.
 const SMALLER_PATIENCE: Duration = Duration::from_secs(5);
@@ -26,35 +25,20 @@ impl Worker {
     pub(super) fn route(&mut self) -> bool {
         let mut busy = false;
         let Limits { spill, .. } = self.shared.inbox.limits();
-        while self.taking.is_some() && self.spill(spill) {
+        while self.phase.is_taking() && self.spill(spill) {
             busy = true;
         }
-        while self.taking.is_none() {
-            if self.state == State::FallingBack || self.to_file_at_the_end() {
+        while !self.phase.is_taking() {
+            if self.phase.is_away() || self.to_file_at_the_end() {
                 let Some(held) = self.next_batch() else {
                     break;
                 };
                 self.writer.append(held.batch, Place::Worker);
-            } else if self.queue_full
-                || self.smaller_batches.is_some()
-                || self.shared.statistics.flight().cost() >= self.flight_limit()
-            {
+            } else if self.is_blocked() {
                 if !self.spill(spill) {
                     break;
                 }
             } else {
-                if self
-                    .partitioning
-                    .as_ref()
-                    .is_some_and(|stage| !stage.is_idle())
-                {
-                    // Still with the partitioner, and so ahead of what is in the inbox.
-                    if !self.spill(spill) {
-                        break;
-                    }
-                    busy = true;
-                    continue;
-                }
                 if self.gathers_for().is_some() {
                     break;
                 }
@@ -73,15 +57,23 @@ impl Worker {
         busy
     }
 
+    /// Whether what is in the inbox has to wait: for room in librdkafka, or behind a batch that is still
+    /// with the partitioner.
+    fn is_blocked(&self) -> bool {
+        !self.phase.is_open()
+            || self.shared.statistics.flight().cost() >= self.flight_limit()
+            || self.is_partitioning()
+    }
+
     /// For how long the messages in the inbox may still wait for others (`batch`); not when somebody
     /// waits for them.
     pub(super) fn gathers_for(&self) -> Option<Duration> {
         let gathering = self.config.gathering?;
-        let waits = self.state == State::Publishing
+        let waits = self.phase.is_publishing()
             && self.ending.is_none()
             && self.held_back.is_empty()
-            && self.taking.is_none()
-            && self.drained_waiters.is_empty();
+            && !self.phase.is_taking()
+            && !self.waiters.anybody_for_room();
         if !waits {
             return None;
         }
@@ -98,7 +90,7 @@ impl Worker {
             return Some(held);
         }
         let batch = self.shared.inbox.take()?;
-        self.told_idle = false;
+        self.waiters.has_work();
         Some(Held { batch, since: None })
     }
 
@@ -112,7 +104,7 @@ impl Worker {
         let Some(batch) = inbox.take() else {
             return false;
         };
-        self.told_idle = false;
+        self.waiters.has_work();
         let messages = batch.remaining().messages;
         warn!(
             messages,
@@ -125,7 +117,7 @@ impl Worker {
 
     /// What librdkafka may hold of the live messages.
     fn flight_limit(&self) -> u64 {
-        let round_trip = self.pulse.round_trip();
+        let round_trip = self.cluster.round_trip();
         self.shared.inbox.limits().flight_for(round_trip)
     }
 
@@ -137,7 +129,6 @@ impl Worker {
         let room = self
             .flight_limit()
             .saturating_sub(self.shared.statistics.flight().cost());
-        let shared = Arc::clone(&self.shared);
         let topics = self.producers.open_main().map_or(0, Producer::topic_count);
         let mut has_time = true;
         let mut sent = Amount::default();
@@ -146,69 +137,18 @@ impl Worker {
             if sent.cost() >= room && !sent.is_zero() {
                 break;
             }
-            let size = Amount::of_one(key.len() + value.len());
-            let mut record = *record;
-            let trial = match self.troubles.way(&record, key, now) {
-                Way::File => {
-                    to_file.push(record, key, value);
-                    batch.advance();
-                    continue;
-                }
-                Way::Kafka(partition) => {
-                    record.partition = partition;
-                    None
-                }
-                Way::Trial(target) => {
-                    record.partition = target.partition_of(&record);
-                    Some(target)
-                }
-            };
-            let topic = record.topic;
-            let ticket = Ticket::live(self.flight.next());
-            let name = || shared.topics.name(topic);
-            let alone = trial.is_some() || self.may_be_too_large(topic, size.bytes);
-            let producer = if alone {
-                self.producers.alone()
-            } else {
-                self.producers.main()
-            };
-            let produced = producer.map_or(Err(RDKafkaErrorCode::Fail), |producer| {
-                producer.produce(&record, name, key, value, ticket, now_ms)
-            });
-            match produced {
-                Ok(()) => {
-                    if alone {
-                        self.flight.sent_alone(now);
-                    } else {
-                        self.flight.sent(topic, since.unwrap_or(now));
-                    }
-                    if let Some(target) = trial {
-                        self.troubles.begin_trial(target, ticket, now);
-                    }
-                    sent.add(size);
-                    batch.advance();
-                    let topics_now = self.producers.open_main().map_or(0, Producer::topic_count);
-                    if topics_now > topics && now.elapsed() > TURN {
-                        has_time = false;
-                        break;
-                    }
-                }
-                Err(RDKafkaErrorCode::QueueFull) => {
-                    self.queue_full = true;
-                    break;
-                }
-                Err(code) => {
-                    match self.not_handed_over(record, size, code) {
-                        Handed::ToFile => to_file.push(record, key, value),
-                        Handed::Discarded => {}
-                        Handed::Later => break,
-                    }
-                    batch.advance();
-                }
+            match self.hand_one_over(*record, key, value, since.unwrap_or(now), (now, now_ms)) {
+                Handed::Sent => sent.add(Amount::of_one(key.len() + value.len())),
+                Handed::ToFile(record) => to_file.push(record, key, value),
+                Handed::Discarded => {}
+                Handed::Later => break,
             }
-        }
-        if !sent.is_zero() {
-            self.last_live = Some(now);
+            batch.advance();
+            let topics_now = self.producers.open_main().map_or(0, Producer::topic_count);
+            if topics_now > topics && now.elapsed() > TURN {
+                has_time = false;
+                break;
+            }
         }
         self.shared
             .statistics
@@ -222,22 +162,69 @@ impl Worker {
         has_time
     }
 
+    /// Hands over one message, which has been waiting since then.
+    fn hand_one_over(
+        &mut self,
+        mut record: Record,
+        key: &[u8],
+        value: &[u8],
+        since: Instant,
+        (now, now_ms): (Instant, i64),
+    ) -> Handed {
+        let trial = match self.troubles.way(&record, key, now) {
+            Way::File => return Handed::ToFile(record),
+            Way::Kafka(partition) => {
+                record.partition = partition;
+                None
+            }
+            Way::Trial(target) => {
+                record.partition = target.partition_of(&record);
+                Some(target)
+            }
+        };
+        let topic = record.topic;
+        let size = Amount::of_one(key.len() + value.len());
+        let ticket = Ticket::live(self.flight.next());
+        let alone = trial.is_some() || self.sizes.was_refused(topic, size.bytes, now);
+        let producer = if alone {
+            self.producers.alone()
+        } else {
+            self.producers.main()
+        };
+        let name = || self.shared.topics.name(topic);
+        let produced = producer.map_or(Err(RDKafkaErrorCode::Fail), |producer| {
+            producer.produce(&record, name, key, value, ticket, now_ms)
+        });
+        match produced {
+            Ok(()) => {
+                if alone {
+                    self.flight.sent_alone(now);
+                } else {
+                    self.flight.sent(topic, since, now);
+                }
+                if let Some(target) = trial {
+                    self.troubles.begin_trial(target, ticket, now);
+                }
+                Handed::Sent
+            }
+            Err(RDKafkaErrorCode::QueueFull) => {
+                self.phase.becomes_full();
+                Handed::Later
+            }
+            Err(code) => self.not_handed_over(record, size, code),
+        }
+    }
+
     /// A producer's batch size is for life, so it is replaced: when it has nothing on its way, or
     /// messages could arrive twice. One that never has nothing on its way is not waited for.
     pub(super) fn check_batches(&mut self) {
-        let Some(since) = self.smaller_batches else {
+        let Some(since) = self.phase.shrinking_since() else {
             return;
         };
-        if self.taking.is_some() {
-            return;
-        }
         if self.flight.main.is_empty() {
-            self.smaller_batches = None;
-            self.producers.make_batches_smaller();
+            self.phase.end_shrinking();
             self.producers.close_main();
         } else if since.elapsed() > self.config.retry_window.unwrap_or(SMALLER_PATIENCE) {
-            self.smaller_batches = None;
-            self.producers.make_batches_smaller();
             self.take_back(AfterTaking::Rebuild);
         }
     }
@@ -258,7 +245,7 @@ impl Worker {
             }
             Outcome::Fatal => {
                 self.rebuild();
-                if self.taking.is_some() {
+                if self.phase.is_taking() {
                     return Handed::Later;
                 }
             }
@@ -281,15 +268,15 @@ impl Worker {
                 self.shared.statistics.error(why);
             }
         }
-        Handed::ToFile
+        Handed::ToFile(record)
     }
 }
 
-/// What became of a message that librdkafka refused at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What became of a message that was to be handed over.
 enum Handed {
+    Sent,
     Discarded,
-    ToFile,
+    ToFile(Record),
     /// It stays at the head of its batch.
     Later,
 }

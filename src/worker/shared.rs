@@ -13,7 +13,7 @@ use crate::statistics::Statistics;
 pub type Settle = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 /// What the JS thread asks of the worker, beside taking messages.
-pub enum Command {
+pub enum Request {
     /// Settle when Kafka answers.
     Init(Settle),
     /// Settle when there is room in memory.
@@ -32,7 +32,7 @@ pub struct Shared {
     pub log: tracing::Dispatch,
     /// The JS side keeps its event loop alive and wants to hear of idleness.
     pub holds_loop: AtomicBool,
-    commands: Mutex<VecDeque<Command>>,
+    requests: Mutex<VecDeque<Request>>,
     ended: Mutex<bool>,
     has_ended: Condvar,
 }
@@ -50,29 +50,29 @@ impl Shared {
             topics,
             log,
             holds_loop: AtomicBool::new(false),
-            commands: Mutex::default(),
+            requests: Mutex::default(),
             ended: Mutex::new(false),
             has_ended: Condvar::new(),
         }
     }
 
     /// Asks something of the worker. What is asked after its end is settled at once.
-    pub fn command(&self, command: Command) {
+    pub fn request(&self, request: Request) {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if *ended {
             drop(ended);
-            match command {
-                Command::Init(settle) | Command::Drained(settle) | Command::End(settle) => {
+            match request {
+                Request::Init(settle) | Request::Drained(settle) | Request::End(settle) => {
                     settle(Ok(()))
                 }
-                Command::Exit => {}
+                Request::Exit => {}
             }
             return;
         }
-        self.commands
+        self.requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push_back(command);
+            .push_back(request);
         drop(ended);
         self.inbox.wake();
     }
@@ -98,7 +98,7 @@ impl Shared {
         self.has_ended.notify_all();
     }
 
-    pub(super) fn take_commands(&self) -> VecDeque<Command> {
-        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn take_requests(&self) -> VecDeque<Request> {
+        std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

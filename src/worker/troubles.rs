@@ -176,7 +176,6 @@ impl Troubles {
         self.ill.contains_key(&topic)
     }
 
-    /// Whether anything's messages go to file.
     /// How many topics are in trouble, as a whole or in part.
     pub fn ill_topics(&self) -> usize {
         self.ill.len()
@@ -188,6 +187,7 @@ impl Troubles {
         self.ill.retain(|topic, _| is_known(*topic));
     }
 
+    /// Whether anything's messages go to file.
     pub fn is_any_open(&self) -> bool {
         !self.ill.is_empty()
     }

@@ -1,7 +1,7 @@
 //! What follows from what became of a message: one table, for live messages and for those from files.
 
 use crate::kafka::{Origin, Outcome};
-use crate::message::Reason;
+use crate::message::{Reason, now_ms};
 
 /// A message that was not delivered, as far as it matters for what follows.
 #[derive(Clone, Copy, Debug)]
@@ -10,10 +10,8 @@ pub struct Case {
     pub origin: Origin,
     /// It was no part of a batch: what was said of it is about itself.
     pub alone: bool,
-    /// It had waited for long enough that its time may be at fault, and not a clock.
+    /// The time that it was sent with is so long ago that it may be at fault, and not a clock.
     pub is_old: bool,
-    /// It was given the time of now, because the time at which it was queued was not taken.
-    pub retimed: bool,
     /// Kafka has answered something lately: what is silent is one partition.
     pub answered_lately: bool,
     /// How often the same message was refused alone, and not said why, this time included.
@@ -52,6 +50,14 @@ pub enum Verdict {
 /// An unexplained refusal is believed after so many tries, each after a longer wait.
 pub const TRIES: u32 = 5;
 
+/// A message that has waited for so long, in milliseconds, may be too old for its topic.
+const OLD_MS: i64 = 1000;
+
+/// Whether the time that a message is sent with, in milliseconds since the Unix epoch, makes it old.
+pub fn is_old(timestamp: i64) -> bool {
+    now_ms() - timestamp >= OLD_MS
+}
+
 pub fn decide(case: Case) -> Verdict {
     let from_file = case.origin == Origin::File;
     let never = |reason| {
@@ -70,7 +76,7 @@ pub fn decide(case: Case) -> Verdict {
         Outcome::Refused | Outcome::Neighbour => never(Reason::Refused),
         Outcome::Unexplained if from_file && case.tries >= TRIES => Verdict::Reject,
         Outcome::Unexplained | Outcome::Partition => Verdict::Trouble(Extent::Partition),
-        Outcome::Time if from_file && case.is_old && !case.retimed => Verdict::Retime,
+        Outcome::Time if from_file && case.is_old => Verdict::Retime,
         Outcome::Time if !from_file && case.is_old => Verdict::File,
         Outcome::Time | Outcome::Topic => Verdict::Trouble(Extent::Topic),
         Outcome::Silence if case.answered_lately => Verdict::Trouble(Extent::Partition),
@@ -92,7 +98,6 @@ mod tests {
         origin: Origin::Live,
         alone: false,
         is_old: false,
-        retimed: false,
         answered_lately: false,
         tries: 1,
     };
@@ -136,19 +141,18 @@ mod tests {
 
     #[test]
     fn an_old_messages_time_is_not_its_topics_trouble() {
-        let old = |origin, retimed| {
+        let sent_with = |origin, is_old| {
             decide(Case {
                 outcome: Outcome::Time,
                 origin,
-                is_old: true,
-                retimed,
+                is_old,
                 ..CASE
             })
         };
-        assert_eq!(old(Origin::Live, false), File);
-        assert_eq!(old(Origin::File, false), Retime);
+        assert_eq!(sent_with(Origin::Live, true), File);
+        assert_eq!(sent_with(Origin::File, true), Retime);
         // Not even the time of now is taken: a clock is wrong.
-        assert_eq!(old(Origin::File, true), TOPIC);
+        assert_eq!(sent_with(Origin::File, false), TOPIC);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // Packets that are lost or late.
 
-const { elsewhere, ledElsewhere, unreplicated } = require('./struck')
+const { elsewhere, ledElsewhere, unreplicated, PARTLY_BACK } = require('./struck')
 
 const dropped = (victims, seconds) => ({
   async run(stage) {
@@ -37,7 +37,9 @@ module.exports = [
       await wait(30)
       network.meet(host, publisherHost)
       healed()
+      await wait(8)
     },
+    expect: PARTLY_BACK,
   },
   {
     name: 'dropped-unreplicated',

@@ -11,10 +11,14 @@ async function ledElsewhere(stage) {
     all.some((one) => one.topic === topic && one.partition === partition && one.leader !== id)
 }
 
+/** One broker is tried again after `reconnectionDelay.max`, a partition after `retryOptions.maxTimeout`. */
+const PARTLY_BACK = { recoverMs: 11_000 }
+
 /** Topics of which a third of the partitions is there and nowhere else. */
 const unreplicated = {
   topics: Object.fromEntries(['a', 'b', 'c'].map((name) => [name, { replicas: 1 }])),
   prepare: ledElsewhere,
+  expect: PARTLY_BACK,
 }
 
-module.exports = { elsewhere, ledElsewhere, unreplicated }
+module.exports = { elsewhere, ledElsewhere, unreplicated, PARTLY_BACK }

@@ -27,6 +27,7 @@
 //! later versions taken for garbage; rejected lines kept nowhere; what is handed over, or discarded for the
 //! newest, not counted; the progress of a file that is taken over left behind.
 
+mod ahead;
 #[cfg(unix)]
 mod crowd;
 mod messages;

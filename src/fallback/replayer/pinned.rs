@@ -84,7 +84,7 @@ impl Replay {
             directory.remove(&name)?;
             return Err(error);
         }
-        self.backlog.removed += 1;
+        self.backlog.unsynced += 1;
         if let Some(segment) = self.backlog.forget(id) {
             segment.remove_progress(&directory);
         }

@@ -221,7 +221,7 @@ impl Replay {
         let Some(segment) = self.backlog.segments.get_mut(&id) else {
             return Next::Ended;
         };
-        // It may have been counted ahead of what was read.
+        // It may have been counted further meanwhile.
         if lines.end() < segment.counted() {
             lines.stop_at(segment.counted());
             return Next::GoOn;
@@ -231,8 +231,8 @@ impl Replay {
             return Next::Ended;
         }
         let counted = self
-            .instance
-            .open_directory()
+            .backlog
+            .directory()
             .and_then(|directory| self.backlog.count_on(&directory, id));
         match counted {
             Ok(_) => {

@@ -152,6 +152,7 @@ impl Replay {
 
     /// Does one piece of work. Returns for how long there is nothing to do.
     pub fn step(&mut self, offers: &Offers) -> Duration {
+        self.backlog.close_directory();
         self.backlog.take_sealed();
         if self.instance.is_room_wanted() {
             let has = self.discard_oldest();
@@ -164,6 +165,7 @@ impl Replay {
         if self.passes.is_empty() {
             for topic in self.resumed.drain(..) {
                 self.halted.remove(&topic);
+                self.backlog.look_again();
             }
         }
         let mut wait = self.save_due().min(self.backlog.sync_removals());
@@ -272,6 +274,7 @@ impl Replay {
     }
 
     fn begin(&mut self, id: SegmentId) -> bool {
+        let directory = self.backlog.directory();
         let Some(segment) = self.backlog.segments.get_mut(&id) else {
             return false;
         };
@@ -279,7 +282,7 @@ impl Replay {
         segment.done = None;
         segment.ledger.begin_pass(0, &self.halted);
         let mut more = 0;
-        let opened = self.instance.open_directory().and_then(|directory| {
+        let opened = directory.and_then(|directory| {
             if !segment.is_certain {
                 more = segment.grow(&directory)?;
             }
@@ -410,7 +413,9 @@ impl Replay {
             self.backlog.finish(id);
             return;
         }
-        if unsaved > 0 || segment.ledger.is_pinned(segment.length) {
+        let is_pinned = segment.ledger.is_pinned(segment.length);
+        self.backlog.look_again();
+        if unsaved > 0 || is_pinned {
             self.save(id, self.config.fsync != Fsync::Never);
         }
         self.make_room_for_others(id);

@@ -2,30 +2,27 @@
 //!
 //! The replayer reads and remembers; here is what it is allowed to ([`Permission`]), the hand-over to
 //! librdkafka, and the verdicts. A message that is not delivered needs no other place: it is still in
-//! its file. The oldest one is also the trial that ends an outage.
+//! its file. The oldest one is also the trial that ends an outage. What follows for others than these
+//! messages is the worker's to do ([`Action`]).
 
-mod delivery;
+mod failing;
+mod sending;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::types::RDKafkaErrorCode;
-use tracing::{debug, error};
+use tracing::error;
 
-use super::troubles::Target;
-use super::{Signal, Worker};
+use super::collected::Collected;
+use super::phase::Phase;
+use super::producers::Producers;
+use super::troubles::{Target, Troubles};
 use crate::fallback::{Command, Offer, Permission, Replayer, ReplayerParts, Verdicts};
-use crate::kafka::{Ticket, describe};
+use crate::kafka::Ticket;
 use crate::message::{Amount, Batch, TopicId};
-use crate::statistics::State;
 
-/// The file that is being written is sealed after this, so that it can be replayed while Kafka is there…
-const SEAL_AFTER: Duration = Duration::from_secs(1);
-/// …but less often while a topic is in trouble, which would make one small file after the other.
-const SEAL_AFTER_IN_TROUBLE: Duration = Duration::from_secs(60);
-/// How long a trial may take where messages wait for ever (`message.timeout.ms: 0`).
-const TRIAL_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) use sending::{Context, Progress};
 
 /// Messages of a batch, numbered upwards.
 struct Numbered {
@@ -34,14 +31,32 @@ struct Numbered {
     partitioned: bool,
 }
 
-/// The oldest message on disk is on its way, to find out whether Kafka takes it.
-struct Trial {
-    until: Instant,
-    of: Option<Target>,
+/// What follows for the worker.
+pub(super) enum Action {
+    /// There are files: is Kafka there?
+    Connect,
+    /// There is nothing on disk to try Kafka with.
+    Recover,
+    /// These messages of one topic need their partitions.
+    Partition(Batch),
+    /// Kafka will never take this message; because of its size, if there is one.
+    Rejected {
+        ticket: Ticket,
+        too_large: Option<(TopicId, u64)>,
+    },
+    /// Kafka has answered, and this message is to be sent in another way.
+    GoesAgain(Ticket),
+    /// This message stays in its file, and nobody is blamed.
+    Stays(Ticket),
+    Trouble(Target, RDKafkaErrorCode),
+    TrialFailed(RDKafkaErrorCode),
+    /// Nothing was heard: of the cluster, or of a topic?
+    Inquire,
 }
 
 pub(super) struct Replaying {
-    replayer: Replayer,
+    /// Unless `fallback.replay` is off.
+    replayer: Option<Replayer>,
     permission: Permission,
     waiting: VecDeque<Numbered>,
     /// The number of the first message of the batch that is with the partitioner.
@@ -62,13 +77,13 @@ pub(super) struct Replaying {
     tries: HashMap<u64, u32>,
     /// Nothing is handed over until all is reported: then batches become smaller.
     smaller_batches: bool,
-    trial: Option<Trial>,
 }
 
 impl Replaying {
-    pub(super) fn new(replayer: Replayer) -> Self {
+    /// One that replays nothing.
+    pub(super) fn off() -> Self {
         Replaying {
-            replayer,
+            replayer: None,
             permission: Permission::Hold,
             waiting: VecDeque::new(),
             at_partitioner: None,
@@ -81,8 +96,24 @@ impl Replaying {
             retimed: HashMap::new(),
             tries: HashMap::new(),
             smaller_batches: false,
-            trial: None,
         }
+    }
+
+    pub(super) fn start(
+        parts: ReplayerParts,
+        offers: Box<dyn Fn(Offer) + Send>,
+        log: tracing::Dispatch,
+    ) -> Self {
+        let replayer = Replayer::start(parts, offers, log)
+            .inspect_err(|error| error!(%error, "fallback files can't be replayed"));
+        Replaying {
+            replayer: replayer.ok(),
+            ..Replaying::off()
+        }
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.replayer.is_some()
     }
 
     /// Nothing is with librdkafka.
@@ -90,8 +121,8 @@ impl Replaying {
         self.on_its_way.is_zero()
     }
 
-    pub(super) fn is_trying(&self) -> bool {
-        self.trial.is_some()
+    pub(super) fn on_its_way(&self) -> Amount {
+        self.on_its_way
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -106,13 +137,45 @@ impl Replaying {
         now.duration_since(self.last_report)
     }
 
+    /// Whether there are topics whose messages wait in their files.
+    pub(super) fn holds_back(&self) -> bool {
+        !self.halted.is_empty()
+    }
+
     /// Whether it has to be looked at which topics' trouble may be over.
     pub(super) fn waits_for_topics(&self) -> bool {
-        self.permission == Permission::Flow && !self.halted.is_empty()
+        self.permission == Permission::Flow && self.holds_back()
     }
 
     pub(super) fn take_suspects(&mut self) -> Vec<(Target, RDKafkaErrorCode)> {
         std::mem::take(&mut self.suspects)
+    }
+
+    pub(super) fn hear(&mut self, offer: Offer, phase: &Phase) -> Option<Action> {
+        match offer {
+            Offer::Found => return Some(Action::Connect),
+            Offer::Nothing => return phase.is_trying().then_some(Action::Recover),
+            Offer::Messages { first_id, batch } if self.permission == Permission::Hold => {
+                self.return_batch(first_id, &batch);
+            }
+            Offer::Messages { first_id, batch } => self.waiting.push_back(Numbered {
+                next_id: first_id,
+                batch,
+                partitioned: false,
+            }),
+        }
+        None
+    }
+
+    /// Messages were delivered.
+    pub(super) fn delivered(&mut self, collected: &Collected) {
+        self.verdicts.delivered.extend(&collected.replayed);
+        self.reported(collected.replayed_amount);
+    }
+
+    fn reported(&mut self, amount: Amount) {
+        self.on_its_way.subtract(amount);
+        self.last_report = Instant::now();
     }
 
     fn return_one(&mut self, id: u64, topic: TopicId) {
@@ -133,13 +196,29 @@ impl Replaying {
         }
     }
 
+    fn command(&self, command: Command) {
+        if let Some(replayer) = &self.replayer {
+            replayer.command(command);
+        }
+    }
+
+    /// Sends a command later, from anywhere.
+    fn commander(&self) -> impl FnOnce(Command) + Send + 'static {
+        let commander = self.replayer.as_ref().map(Replayer::commander);
+        move |command| {
+            if let Some(commander) = commander {
+                commander(command);
+            }
+        }
+    }
+
     /// Tells the replayer what has become of messages since. Returns whether there was anything to tell.
-    fn tell_verdicts(&mut self) -> bool {
+    pub(super) fn tell_verdicts(&mut self) -> bool {
         if self.verdicts.is_empty() {
             return false;
         }
         let verdicts = std::mem::take(&mut self.verdicts);
-        self.replayer.command(Command::Verdicts(verdicts));
+        self.command(Command::Verdicts(verdicts));
         true
     }
 
@@ -152,237 +231,100 @@ impl Replaying {
         self.halted.clear();
     }
 
-    fn grant(&mut self, permission: Permission) {
-        self.permit(permission);
-        self.replayer.command(Command::Grant(permission));
-    }
-}
-
-impl Worker {
-    pub(super) fn start_replayer(&mut self) {
-        if !self.config.fallback.replay.enabled {
+    pub(super) fn check_permission(
+        &mut self,
+        phase: &Phase,
+        is_ending: bool,
+        producers: &Producers,
+    ) {
+        let permission = if is_ending {
+            Permission::Hold
+        } else if phase.is_publishing() {
+            Permission::Flow
+        } else if phase.is_trying() {
+            Permission::One
+        } else {
+            Permission::Hold
+        };
+        if permission == self.permission {
             return;
         }
-        let parts = ReplayerParts {
-            config: self.config.fallback.replay,
-            instance: Arc::clone(&self.instance),
-            topics: Arc::clone(&self.shared.topics),
-            statistics: Arc::clone(&self.shared.statistics),
-            share: self.shared.inbox.limits().replay,
-            single_topic: self.partitioning.is_some(),
-        };
-        let offers = offers(self.signal_sender.clone(), Arc::clone(&self.shared.inbox));
-        match Replayer::start(parts, offers, self.shared.log.clone()) {
-            Ok(replayer) => self.replay = Some(Replaying::new(replayer)),
-            Err(error) => error!(%error, "fallback files can't be replayed"),
-        }
-    }
-
-    pub(super) fn hear_offer(&mut self, offer: Offer) {
-        let Some(replay) = &mut self.replay else {
-            return;
-        };
-        match offer {
-            Offer::Found => self.connect(),
-            Offer::Nothing => {
-                if replay.trial.take().is_some() {
-                    self.recover();
-                }
-            }
-            Offer::Messages { first_id, batch } => {
-                if replay.permission == Permission::Hold {
-                    replay.return_batch(first_id, &batch);
-                } else {
-                    replay.waiting.push_back(Numbered {
-                        next_id: first_id,
-                        batch,
-                        partitioned: false,
-                    });
-                }
-            }
-        }
-    }
-
-    /// One turn. Returns whether there was anything to do.
-    pub(super) fn replay(&mut self) -> bool {
-        if self.replay.is_none() {
-            return false;
-        }
-        self.check_permission();
-        self.check_trial();
-        self.resume_topics();
-        let mut busy = self.hand_replayed_over();
-        self.seal_for_replay();
-        let Some(replay) = &mut self.replay else {
-            return busy;
-        };
-        busy |= replay.tell_verdicts();
-        self.shared.statistics.set_replaying(replay.on_its_way);
-        busy
-    }
-
-    fn check_permission(&mut self) {
-        let state = self.state;
-        let is_ending = self.ending.is_some();
-        let Some(replay) = &mut self.replay else {
-            return;
-        };
-        let permission = match state {
-            _ if is_ending => Permission::Hold,
-            State::Publishing => Permission::Flow,
-            State::FallingBack if replay.trial.is_some() => Permission::One,
-            _ => Permission::Hold,
-        };
-        if permission == replay.permission {
-            return;
-        }
-        replay.return_waiting();
+        self.return_waiting();
         if permission == Permission::Hold
             && !is_ending
-            && let Some(producer) = self.producers.open_replay()
+            && let Some(producer) = producers.open_replay()
         {
             producer.purge();
         }
-        replay.grant(permission);
+        self.permit(permission);
+        self.command(Command::Grant(permission));
     }
 
-    /// Kafka answers: does it take a message, the oldest one on disk?
-    pub(super) fn begin_trial(&mut self) {
-        let window = self.config.retry_window.unwrap_or(TRIAL_PATIENCE);
-        let Some(replay) = &mut self.replay else {
-            return self.recover();
-        };
-        replay.trial = Some(Trial {
-            until: Instant::now() + window,
-            of: None,
-        });
-        replay.permit(Permission::One);
-        let grant = replay.replayer.commander();
-        // First the file that is being written, which may hold the oldest.
-        self.writer
-            .seal(move || grant(Command::Grant(Permission::One)));
-    }
-
-    pub(super) fn is_trying(&self) -> bool {
-        self.replay.as_ref().is_some_and(Replaying::is_trying)
-    }
-
-    fn check_trial(&mut self) {
-        let now = Instant::now();
-        let Some(replay) = &mut self.replay else {
-            return;
-        };
-        if replay
-            .trial
-            .as_ref()
-            .is_some_and(|trial| trial.until <= now)
-        {
-            self.trial_failed(RDKafkaErrorCode::MessageTimedOut);
-        }
-    }
-
-    /// No answer about the message. If the cluster still answers, it was its topic's trouble.
-    fn trial_failed(&mut self, code: RDKafkaErrorCode) {
-        let trial = self.replay.as_mut().and_then(|replay| replay.trial.take());
-        let Some(trial) = trial else {
-            return;
-        };
-        debug!(
-            "the oldest message on disk was not delivered ({})",
-            describe(code)
-        );
-        if let Some(target) = trial.of {
-            self.are_troubled(vec![(target, code)]);
-        }
-        self.probing.is_to_look_again();
-    }
-
-    /// Kafka has said something about a message from a file.
-    fn replay_was_answered(&mut self, id: u64) {
-        self.last_answer = Some(Instant::now());
-        self.was_answered(Ticket::file(id));
-        let trial = self.replay.as_mut().and_then(|replay| replay.trial.take());
-        if trial.is_some() {
-            self.recover();
-        }
+    /// The oldest message on disk may be sent. Returns what tells the replayer so.
+    pub(super) fn permit_one(&mut self) -> impl FnOnce() + Send + 'static {
+        self.permit(Permission::One);
+        let command = self.commander();
+        move || command(Command::Grant(Permission::One))
     }
 
     /// Topics whose trouble may be over are read again.
-    fn resume_topics(&mut self) {
-        let Some(replay) = &mut self.replay else {
-            return;
-        };
-        if replay.permission != Permission::Flow || replay.halted.is_empty() {
+    pub(super) fn resume_topics(&mut self, troubles: &Troubles) {
+        if !self.waits_for_topics() {
             return;
         }
         let now = Instant::now();
         // Verdicts that were given before come first.
-        replay.tell_verdicts();
-        let (troubles, replayer) = (&self.troubles, &replay.replayer);
-        replay.halted.retain(|topic| {
+        self.tell_verdicts();
+        let mut halted = std::mem::take(&mut self.halted);
+        halted.retain(|topic| {
             let waits = troubles.is_topic_shut(*topic, now);
             if !waits {
-                replayer.command(Command::Resume(*topic));
+                self.command(Command::Resume(*topic));
             }
             waits
         });
+        self.halted = halted;
     }
 
-    /// While Kafka is there, what was written to file is sealed soon, and so replayed.
-    fn seal_for_replay(&mut self) {
-        if self.state != State::Publishing {
-            return;
-        }
-        let Some(since) = self.writer.unsealed_since() else {
-            return;
-        };
-        // A topic whose messages are in sealed files already has its trial from there.
-        let is_held_back = self.replay.as_ref().is_some_and(|r| !r.halted.is_empty());
-        let patience = if is_held_back && self.troubles.is_any_open() {
-            SEAL_AFTER_IN_TROUBLE
-        } else {
-            SEAL_AFTER
-        };
-        if since.elapsed() >= patience {
-            self.seal();
-        }
+    /// What tells the replayer that the file that was being written is sealed.
+    pub(super) fn on_sealed(&self) -> impl FnOnce() + Send + 'static {
+        let command = self.commander();
+        move || command(Command::Sealed)
     }
 
-    /// Seals the current file, and tells the replayer.
-    pub(super) fn seal(&mut self) {
-        match &self.replay {
-            Some(replay) => {
-                let tell = replay.replayer.commander();
-                self.writer.seal(move || tell(Command::Sealed));
-            }
-            None => self.writer.seal(|| {}),
-        }
+    /// What the partitioner was asked about is ready. Returns it if it is not from a file.
+    pub(super) fn partitioned(&mut self, batch: Batch) -> Option<Batch> {
+        let Some(next_id) = self.at_partitioner.take() else {
+            return Some(batch);
+        };
+        self.waiting.push_front(Numbered {
+            next_id,
+            batch,
+            partitioned: true,
+        });
+        None
+    }
+
+    /// What the partitioner was asked about has no partition. Returns it if it is not from a file.
+    pub(super) fn unpartitioned(&mut self, batch: Batch) -> Option<Batch> {
+        let Some(next_id) = self.at_partitioner.take() else {
+            return Some(batch);
+        };
+        self.return_batch(next_id, &batch);
+        None
     }
 
     /// The publisher ends: the replayer writes down where it is. Returns whether it has.
-    pub(super) fn close_replay(&mut self) -> bool {
-        let Some(replay) = &mut self.replay else {
+    pub(super) fn close(&mut self) -> bool {
+        self.tell_verdicts();
+        self.command(Command::Close);
+        let Some(replayer) = &mut self.replayer else {
             return true;
         };
-        replay.tell_verdicts();
-        replay.replayer.command(Command::Close);
-        if !replay.replayer.has_ended() {
+        if !replayer.has_ended() {
             return false;
         }
-        replay.replayer.join();
-        self.shared.statistics.set_replaying(Amount::default());
+        replayer.join();
         true
     }
-}
-
-/// The callback for what a replayer offers.
-fn offers(
-    signals: std::sync::mpsc::Sender<Signal>,
-    inbox: Arc<crate::inbox::Inbox>,
-) -> Box<dyn Fn(Offer) + Send> {
-    Box::new(move |offer| {
-        // Nobody listens any more after the end.
-        let _ = signals.send(Signal::Offer(offer));
-        inbox.wake();
-    })
 }

@@ -9,9 +9,8 @@ use crate::message::Reason;
 use crate::statistics::{Counts, Errors, State};
 
 /// What `getStatistics()` returns. A value that was never set is left out.
-pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory: &str) -> Value {
+pub fn json(inbox: &Inbox, latency: crate::statistics::Latency, directory: &str) -> Value {
     let (accepted, held, counts) = inbox.snapshot();
-    let discarded_total = counts.discarded_total();
     let no_topic = counts.discarded_for(Reason::NoTopic);
     let in_memory =
         held.messages + counts.worker.messages + counts.flight.messages + counts.writer.messages;
@@ -20,15 +19,9 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
     let is_at = in_memory
         + counts.disk.messages
         + counts.delivered
-        + discarded_total
+        + counts.discarded_total()
         + counts.rejected
         + counts.handed_over;
-
-    let mut discarded = Map::new();
-    for reason in Reason::ALL {
-        discarded.insert(reason.name().into(), counts.discarded_for(reason).into());
-    }
-    discarded.insert("total".into(), discarded_total.into());
 
     let mut file_publisher =
         json!({ "mesgCnt": counts.written, "errorCnt": counts.file_errors.count });
@@ -47,7 +40,7 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
         "backgroundRetrying": counts.state == State::FallingBack,
         "state": counts.state.name(),
         "stateChangeCnt": counts.state_changes,
-        "discardedCnt": discarded,
+        "discardedCnt": discarded(&counts),
         "spilledCnt": counts.spilled,
         "recoveredCnt": counts.recovered,
         "handedOverCnt": counts.handed_over,
@@ -74,6 +67,15 @@ pub fn statistics(inbox: &Inbox, latency: crate::statistics::Latency, directory:
     set_last_error(&mut all, &counts.errors);
     set_time(&mut all, "lastReset", Some(counts.last_reset));
     all
+}
+
+fn discarded(counts: &Counts) -> Value {
+    let mut discarded = Map::new();
+    for reason in Reason::ALL {
+        discarded.insert(reason.name().into(), counts.discarded_for(reason).into());
+    }
+    discarded.insert("total".into(), counts.discarded_total().into());
+    discarded.into()
 }
 
 fn replay(counts: &Counts) -> Value {

@@ -23,7 +23,7 @@ struct Slot {
 
 /// Outstanding messages, whose numbers grow in the order in which they were handed over.
 #[derive(Default)]
-pub struct InFlight {
+pub struct Outstanding {
     slots: VecDeque<Slot>,
     /// One more than the last number.
     next_sequence: u64,
@@ -32,7 +32,7 @@ pub struct InFlight {
     sweep_at: usize,
 }
 
-impl InFlight {
+impl Outstanding {
     /// The message of this number was handed over; of its age, `since` is the beginning.
     pub fn sent(&mut self, sequence: u64, since: Instant) {
         debug_assert!(sequence >= self.next_sequence, "numbers grow");
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn the_oldest_outstanding_message_counts() {
         let start = Instant::now();
-        let mut flight = InFlight::default();
+        let mut flight = Outstanding::default();
         for step in 0..4_u32 {
             let first = u64::from(step) * 2;
             flight.sent(first, start + step * SLOT);
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn each_message_is_told_how_long_it_took() {
         let start = Instant::now();
-        let mut flight = InFlight::default();
+        let mut flight = Outstanding::default();
         for (sequence, step) in (0..).zip([0, 0, 0, 1, 1, 2_u32]) {
             flight.sent(sequence, start + step * SLOT);
         }
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn one_message_that_does_not_come_back_costs_no_memory() {
         let start = Instant::now();
-        let mut flight = InFlight::default();
+        let mut flight = Outstanding::default();
         flight.sent(0, start);
         for step in 1..=10 * MANY_SLOTS as u32 {
             let sequence = u64::from(step);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn what_is_sent_again_has_not_become_younger() {
         let start = Instant::now();
-        let mut flight = InFlight::default();
+        let mut flight = Outstanding::default();
         flight.sent(0, start + SLOT);
         flight.done(0);
         flight.sent(1, start);

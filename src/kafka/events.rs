@@ -1,0 +1,133 @@
+//! What comes back from librdkafka: delivery reports, errors and log lines.
+
+use std::ffi::{CStr, c_void};
+use std::ptr;
+
+use rdkafka::bindings as rd;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+
+use super::Producer;
+use super::ticket::{Opaque, Ticket};
+use crate::message::{TopicId, now_ms};
+
+/// Neighbouring reports of one partition: so many of its messages were acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub topic: TopicId,
+    pub partition: i32,
+    pub broker: i32,
+    pub messages: u64,
+}
+
+/// A message that Kafka did not take, as librdkafka hands it back.
+pub struct Failure<'a> {
+    pub ticket: Ticket,
+    pub topic: TopicId,
+    pub partition: i32,
+    pub timestamp: i64,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+    pub code: RDKafkaErrorCode,
+}
+
+/// What [`Producer::poll`] reports to.
+pub trait Reports {
+    fn delivered(&mut self, ticket: Ticket, bytes: usize);
+    /// The sum of what [`Reports::delivered`] told of, partition by partition.
+    fn acknowledged(&mut self, what: Acknowledged);
+    fn failed(&mut self, failure: Failure<'_>);
+    /// The cluster, or a broker of it, is in trouble; librdkafka goes on trying.
+    fn error(&mut self, code: RDKafkaErrorCode, text: &str);
+}
+
+impl Producer {
+    pub(super) fn serve_reports(
+        &self,
+        event: *mut rd::rd_kafka_event_t,
+        reports: &mut impl Reports,
+    ) {
+        let mut run: Option<(*mut rd::rd_kafka_topic_t, Acknowledged)> = None;
+        // SAFETY: a non-null message lives as long as its event, which the caller destroys.
+        while let Some(message) = unsafe { rd::rd_kafka_event_message_next(event).as_ref() } {
+            let opaque = Opaque(message._private as u64);
+            if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                reports.failed(self.failure(message, opaque));
+                continue;
+            }
+            reports.delivered(opaque.ticket(), message.len + message.key_len);
+            match &mut run {
+                Some((topic, sum))
+                    if *topic == message.rkt && sum.partition == message.partition =>
+                {
+                    sum.messages += 1;
+                }
+                run => {
+                    let next = Acknowledged {
+                        topic: self.topic_of(message),
+                        partition: message.partition,
+                        // SAFETY: as above.
+                        broker: unsafe { rd::rd_kafka_message_broker_id(message) },
+                        messages: 1,
+                    };
+                    if let Some((_, sum)) = run.replace((message.rkt, next)) {
+                        reports.acknowledged(sum);
+                    }
+                }
+            }
+        }
+        if let Some((_, sum)) = run {
+            reports.acknowledged(sum);
+        }
+    }
+
+    fn failure<'a>(&self, message: &'a rd::rd_kafka_message_t, opaque: Opaque) -> Failure<'a> {
+        // SAFETY: the message is valid.
+        let latency = unsafe { rd::rd_kafka_message_latency(message) }.max(0);
+        Failure {
+            ticket: opaque.ticket(),
+            topic: self.topic_of(message),
+            partition: message.partition,
+            // Librdkafka does not tell the timestamp of a message that failed.
+            timestamp: now_ms() - latency / 1000 - opaque.waited_ms(),
+            key: bytes(message.key, message.key_len),
+            value: bytes(message.payload, message.len),
+            code: message.err.into(),
+        }
+    }
+}
+
+fn bytes<'a>(pointer: *mut c_void, length: usize) -> &'a [u8] {
+    if pointer.is_null() {
+        return &[];
+    }
+    // SAFETY: librdkafka gives the pointer with the length of what it points to; the caller's
+    // event outlives the slice.
+    unsafe { std::slice::from_raw_parts(pointer.cast(), length) }
+}
+
+pub(super) fn serve_error(event: *mut rd::rd_kafka_event_t, reports: &mut impl Reports) {
+    // SAFETY: the text lives as long as the event, which the caller destroys.
+    let (code, text) = unsafe {
+        (
+            rd::rd_kafka_event_error(event),
+            CStr::from_ptr(rd::rd_kafka_event_error_string(event)),
+        )
+    };
+    reports.error(code.into(), text.to_string_lossy().trim());
+}
+
+pub(super) fn serve_log(event: *mut rd::rd_kafka_event_t) {
+    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+    // SAFETY: on success both texts live as long as the event, which the caller destroys.
+    let (facility, text) = unsafe {
+        if rd::rd_kafka_event_log(event, &raw mut facility, &raw mut text, &raw mut level) != 0 {
+            return;
+        }
+        (
+            CStr::from_ptr(facility).to_string_lossy(),
+            CStr::from_ptr(text).to_string_lossy(),
+        )
+    };
+    // What matters of these also comes as an error event, a report or a change of state.
+    tracing::debug!(level, "librdkafka {}: {}", facility.trim(), text.trim());
+}

@@ -1,0 +1,97 @@
+//! What one round of polling brought.
+
+use std::time::Instant;
+
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::troubles::Target;
+use crate::kafka::{Acknowledged, Failure, Origin, Reports, Ticket};
+use crate::message::{Amount, Record};
+
+/// A message that librdkafka handed back; still counted as [`Place::Flight`] if it is a live one.
+pub(super) struct Returned {
+    pub(super) ticket: Ticket,
+    pub(super) record: Record,
+    pub(super) bytes: Vec<u8>,
+    pub(super) code: RDKafkaErrorCode,
+    /// Since when it had been with librdkafka, if that is known.
+    pub(super) since: Option<Instant>,
+}
+
+impl Returned {
+    pub(super) fn key(&self) -> &[u8] {
+        let key = self.bytes.get(..self.record.key_length as usize);
+        key.unwrap_or_default()
+    }
+
+    pub(super) fn value(&self) -> &[u8] {
+        let value = self.bytes.get(self.record.key_length as usize..);
+        value.unwrap_or_default()
+    }
+
+    pub(super) fn amount(&self) -> Amount {
+        Amount::of_one(self.bytes.len())
+    }
+
+    /// What would be in trouble, if it was not this message's own fault.
+    pub(super) fn target(&self) -> Target {
+        Target {
+            topic: self.record.topic,
+            partition: self.record.partition,
+        }
+    }
+}
+
+/// What one round of polling a client brought.
+#[derive(Default)]
+pub(super) struct Collected {
+    pub(super) delivered: Amount,
+    /// The numbers of delivered live messages.
+    pub(super) numbers: Vec<u64>,
+    /// Those of messages from files.
+    pub(super) replayed: Vec<u64>,
+    pub(super) replayed_amount: Amount,
+    pub(super) acknowledged: Vec<Acknowledged>,
+    pub(super) failed: Vec<Returned>,
+    pub(super) errors: Vec<(RDKafkaErrorCode, String)>,
+}
+
+impl Reports for Collected {
+    fn delivered(&mut self, ticket: Ticket, bytes: usize) {
+        match ticket.origin {
+            Origin::Live => {
+                self.delivered.add(Amount::of_one(bytes));
+                self.numbers.push(ticket.number);
+            }
+            Origin::File => {
+                self.replayed.push(ticket.number);
+                self.replayed_amount.add(Amount::of_one(bytes));
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, what: Acknowledged) {
+        self.acknowledged.push(what);
+    }
+
+    fn failed(&mut self, failure: Failure<'_>) {
+        self.failed.push(Returned {
+            ticket: failure.ticket,
+            record: Record {
+                topic: failure.topic,
+                partition: failure.partition,
+                keyless: false,
+                key_length: failure.key.len() as u32,
+                value_length: failure.value.len() as u32,
+                timestamp: failure.timestamp,
+            },
+            bytes: [failure.key, failure.value].concat(),
+            code: failure.code,
+            since: None,
+        });
+    }
+
+    fn error(&mut self, code: RDKafkaErrorCode, text: &str) {
+        self.errors.push((code, text.to_owned()));
+    }
+}

@@ -1,0 +1,179 @@
+//! What librdkafka has handed back, until it is clear where to.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::cluster::Cluster;
+use super::collected::Returned;
+use super::troubles::Target;
+use crate::message::{ANY_PARTITION, Batch, TopicId};
+
+/// Least time between two takings of what is overdue. What waited behind something else has its chance
+/// meanwhile.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What is overdue to within this is overdue.
+const TOLERANCE: Duration = Duration::from_millis(10);
+
+#[derive(Default)]
+pub(super) struct HandedBack {
+    messages: Vec<Returned>,
+    /// When overdue messages were last taken back, and when before that.
+    last_sort: Option<Instant>,
+    sorted_before: Option<Instant>,
+}
+
+/// Overdue messages, after it was seen whose fault it is.
+pub(super) struct Sorted {
+    /// The partitions at fault, and what their messages came back with.
+    pub(super) guilty: Vec<(Target, RDKafkaErrorCode)>,
+    pub(super) to_file: Batch,
+    pub(super) again: Batch,
+    /// Acknowledgements flow, and take long.
+    pub(super) slow: bool,
+    /// Since when those that go again have been waiting, if that goes on counting.
+    pub(super) since: Option<Instant>,
+}
+
+/// What it is seen by.
+pub(super) struct Evidence<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) window: Duration,
+    /// Librdkafka waits for the answers of all replicas that are in sync.
+    pub(super) waits_for_all: bool,
+    /// The user has chosen the partitions.
+    pub(super) partitions_are_chosen: bool,
+}
+
+impl HandedBack {
+    pub(super) fn push(&mut self, returned: Returned) {
+        self.messages.push(returned);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    pub(super) fn topics(&self) -> impl Iterator<Item = TopicId> {
+        self.messages.iter().map(|returned| returned.record.topic)
+    }
+
+    /// What they came back with, partition by partition.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (Target, RDKafkaErrorCode)> {
+        self.messages
+            .iter()
+            .map(|returned| (returned.target(), returned.code))
+    }
+
+    /// Since when the oldest has been waiting.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.messages
+            .iter()
+            .filter_map(|returned| returned.since)
+            .min()
+    }
+
+    /// All of it, in the order in which it was queued.
+    pub(super) fn take(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        for returned in self.drain_in_order() {
+            batch.push(returned.record, returned.key(), returned.value());
+        }
+        batch
+    }
+
+    fn drain_in_order(&mut self) -> impl Iterator<Item = Returned> {
+        self.messages.sort_by_key(|returned| returned.ticket.number);
+        self.messages.drain(..)
+    }
+
+    /// Whether overdue messages may be taken back now; then they are.
+    pub(super) fn may_sort(&mut self, now: Instant) -> bool {
+        if self.last_sort.is_some_and(|last| now - last < PAUSE) {
+            return false;
+        }
+        self.sorted_before = self.last_sort.replace(now);
+        true
+    }
+
+    /// The messages of partitions that are at fault go to file, and those that have waited for too long;
+    /// the others go again.
+    pub(super) fn sort(&mut self, evidence: &Evidence<'_>, now: Instant) -> Sorted {
+        let window = evidence.window;
+        let patience = evidence.cluster.patience(now, window);
+        let slow = patience > window;
+        let guilty = self.guilty(evidence, slow, now);
+        // The second time around it is too late for a third.
+        let limit = if slow {
+            patience * 3 / 4
+        } else {
+            window + PAUSE
+        };
+        let (mut to_file, mut again, mut since) = (Batch::default(), Batch::default(), None);
+        for returned in self.drain_in_order() {
+            let is_late = returned.since.is_some_and(|since| now - since >= limit);
+            let whole = Target::topic(returned.record.topic);
+            let is_guilty = guilty.contains_key(&returned.target()) || guilty.contains_key(&whole);
+            if is_guilty || is_late {
+                to_file.push(returned.record, returned.key(), returned.value());
+                continue;
+            }
+            // While acknowledgements flow, what goes again is waited for anew.
+            if !slow {
+                since = since.into_iter().chain(returned.since).min();
+            }
+            let mut record = returned.record;
+            if !evidence.partitions_are_chosen {
+                // Chosen by librdkafka: it, or what is known of troubles, chooses again.
+                record.partition = ANY_PARTITION;
+            }
+            again.push(record, returned.key(), returned.value());
+        }
+        Sorted {
+            guilty: guilty.into_iter().collect(),
+            to_file,
+            again,
+            slow,
+            since,
+        }
+    }
+
+    /// The partitions whose fault it is that messages are overdue, and what their messages came back
+    /// with.
+    fn guilty(
+        &self,
+        evidence: &Evidence<'_>,
+        slow: bool,
+        now: Instant,
+    ) -> HashMap<Target, RDKafkaErrorCode> {
+        let mut overdue: HashMap<Target, bool> = HashMap::new();
+        for returned in &self.messages {
+            let late = returned
+                .since
+                .is_some_and(|since| now - since + TOLERANCE >= evidence.window);
+            *overdue.entry(returned.target()).or_default() |= late;
+        }
+        let code = RDKafkaErrorCode::MessageTimedOut;
+        let cluster = evidence.cluster;
+        let mut guilty: HashMap<Target, RDKafkaErrorCode> = overdue
+            .keys()
+            .filter(|target| cluster.is_known_to_fail(**target, evidence.waits_for_all, now))
+            .map(|target| (*target, code))
+            .collect();
+        // With nobody else to blame, it is those that are overdue, and were not heard of.
+        if !slow && (guilty.is_empty() || self.was_sorted_lately(now)) {
+            for (target, late) in &overdue {
+                if *late && !cluster.was_heard(*target, now) {
+                    guilty.entry(*target).or_insert(code);
+                }
+            }
+        }
+        guilty
+    }
+
+    fn was_sorted_lately(&self, now: Instant) -> bool {
+        self.sorted_before
+            .is_some_and(|before| now - before < PAUSE * 4)
+    }
+}
