@@ -77,23 +77,31 @@ impl Backlog {
         Ok(())
     }
 
-    /// Or moves it to `archive/`, or out of the way.
-    pub(super) fn remove(&self, directory: &Directory, id: SegmentId) -> io::Result<()> {
-        let Some(segment) = self.segments.get(&id) else {
-            return Ok(());
-        };
-        let name = &segment.name;
-        if segment.is_damaged || segment.messages > 0 {
+    fn remove(&self, directory: &Directory, id: SegmentId) -> io::Result<()> {
+        match self.segments.get(&id) {
             // What could not be read may be read by other means; what was counted and not met again, too.
-            return directory.rename(name, directory, &names::damaged(name));
+            Some(segment) if segment.is_damaged || segment.messages > 0 => {
+                directory.rename(&segment.name, directory, &names::damaged(&segment.name))
+            }
+            Some(segment) => self.put_away(directory, &segment.name, id),
+            None => Ok(()),
         }
+    }
+
+    /// Deletes a file, or moves it to `archive/`.
+    pub(super) fn put_away(
+        &self,
+        directory: &Directory,
+        name: &str,
+        id: SegmentId,
+    ) -> io::Result<()> {
         if self.config.archive {
             let folder = directory.make_below("archive", self.instance.modes().directory)?;
             let original = names::segment(id.0, id);
             let free = if folder.has(&original)? {
                 name
             } else {
-                &original
+                original.as_str()
             };
             return directory.rename(name, &folder, free);
         }

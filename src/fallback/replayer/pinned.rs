@@ -64,7 +64,7 @@ impl Replay {
             return Ok(false);
         }
         segment.sync_rejects(&directory)?;
-        let messages = segment.messages;
+        let (old, messages) = (segment.name.clone(), segment.messages);
         let (directory, name, sequence) = self.instance.next_file()?;
         let making = names::unfinished(&name);
         let mut file = directory.create(&making, self.instance.modes().file)?;
@@ -80,7 +80,7 @@ impl Replay {
         } else {
             directory.sync()
         };
-        if let Err(error) = synced.and_then(|()| self.backlog.remove(&directory, id)) {
+        if let Err(error) = synced.and_then(|()| self.backlog.put_away(&directory, &old, id)) {
             directory.remove(&name)?;
             return Err(error);
         }
