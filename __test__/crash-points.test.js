@@ -6,6 +6,7 @@
 const fs = require('node:fs')
 const { MockCluster } = require('../testing')
 const { Child, killChildren } = require('./support/children')
+const { CRASHES, atEveryPoint } = require('./support/crash-points')
 const { Faults } = require('./support/faults')
 const {
   endPublishers,
@@ -15,10 +16,6 @@ const {
 } = require('./support/publisher')
 const { SOON, leaveFile, numberedLines, rejectsIn, unaccounted } = require('./support/replay')
 const { until } = require('./support/until')
-
-// Points at once: they have directories and clusters of their own.
-const SIDE_BY_SIDE = 8
-const MOST_POINTS = 400
 
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i)
 
@@ -50,7 +47,6 @@ async function replayWith(spoil) {
   })
   // It may die on its way out.
   const statistics = child.isGone() ? null : await child.end().catch(() => null)
-  const points = faults.points()
 
   const next = makePublisher(options)
   await next.init()
@@ -60,7 +56,7 @@ async function replayWith(spoil) {
   cluster.close()
   const rejected = rejectsIn(directory).map(({ line }) => line)
   return {
-    points,
+    faults,
     arrived: [...new Set(arrived)].sort((a, b) => a - b),
     twice: arrived.length - new Set(arrived).size,
     rejected: [...new Set(rejected)],
@@ -72,19 +68,10 @@ async function replayWith(spoil) {
 
 const GOOD = { arrived: range(0, 30), rejected: ['garbage'], left: [], unaccounted: [] }
 
-test.each([
-  ['it dies at', (n) => (faults) => faults.killAt(n), 30],
-  ['an error comes at', (n) => (faults) => faults.failAt(n), 0],
-])('%s any system call: nothing is lost', async (_name, spoil, mostTwice) => {
-  const { points } = await replayWith(() => {})
-  expect(points).toBeGreaterThan(20)
-  const all = range(1, Math.min(points, MOST_POINTS) + 1)
-  const worker = async () => {
-    for (let n = all.shift(); n !== undefined; n = all.shift()) {
-      const { points: _, twice, ...found } = await replayWith(spoil(n))
-      expect({ n, ...found }).toEqual({ n, ...GOOD })
-      expect(twice).toBeLessThanOrEqual(mostTwice)
-    }
-  }
-  await Promise.all(range(0, SIDE_BY_SIDE).map(worker))
+test.each(CRASHES)('%s: nothing is lost', async (_name, crash) => {
+  const mostTwice = crash.dies ? 30 : 0
+  await atEveryPoint(crash, replayWith, (n, { faults: _, twice, ...found }) => {
+    expect({ n, ...found }).toEqual({ n, ...GOOD })
+    expect(twice).toBeLessThanOrEqual(mostTwice)
+  })
 })

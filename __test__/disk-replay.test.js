@@ -10,7 +10,7 @@ const path = require('node:path')
 const { MockCluster } = require('../testing')
 const { Faults } = require('./support/faults')
 const { makeDirectory, endPublishers, fallbackFiles } = require('./support/publisher')
-const { leaveFile, rejectedBytes } = require('./support/replay')
+const { leaveFile, rejectedBytes, rejectsIn } = require('./support/replay')
 const { endRemotes, startRemote } = require('./support/remote')
 const { coreShare } = require('./support/spoil')
 const { until } = require('./support/until')
@@ -209,3 +209,45 @@ test.concurrent('a file of another process can not be read at all: it is taken o
   await disk.untilGone()
   await disk.expectAllOnce(remote, 100)
 })
+
+const PAGE = 4096
+const TEXT = lines(0, 1000)
+
+test.concurrent.each([
+  ['in the middle', 3 * PAGE, true],
+  ['at the beginning', 0, true],
+  ['at the beginning of one whose owner may live', 0, false],
+  ['at the end', Math.floor(TEXT.length / PAGE) * PAGE, true],
+])(
+  'a bad sector %s: the rest is published, what is lost is named, the file moves on',
+  async (_name, bad, isDead) => {
+    const disk = leave(TEXT)
+    const file = path.join(disk.directory, disk.name)
+    if (!isDead) fs.rmSync(file.replace('-000001.log', '.lock'))
+    disk.faults.fail('read', 'EIO', { suffix: '.log', bytes: [bad, bad + PAGE] })
+    const remote = await disk.start()
+    await disk.untilGone()
+    // Lines of which a part is in the page.
+    const from = TEXT.lastIndexOf('\n', bad) + 1
+    const to = TEXT.indexOf('\n', bad + PAGE - 1) + 1 || TEXT.length
+    const good = (TEXT.slice(0, from) + TEXT.slice(to)).split('\n').filter(Boolean)
+    const numbers = good.map((line) => JSON.parse(line).value.i)
+    expect(await disk.published()).toEqual(numbers)
+    expect(rejectsIn(disk.directory)).toMatchObject([
+      {
+        reason: expect.stringContaining('read'),
+        file: expect.stringContaining('-000001.log'),
+        offset: from,
+        length: to - from,
+      },
+    ])
+    expect(await remote.end()).toMatchObject({
+      recoveredCnt: numbers.length + 1,
+      replay: { replayedCnt: numbers.length, rejectedCnt: 1, files: 0, messages: 0 },
+      discardedCnt: { total: 0 },
+      unaccountedCnt: 0,
+    })
+    const [kept] = fs.readdirSync(disk.directory).filter((name) => name.endsWith('.damaged'))
+    expect(fs.readFileSync(path.join(disk.directory, kept), 'utf8')).toBe(TEXT)
+  }
+)

@@ -345,6 +345,8 @@ describe('EIO', () => {
       await remote.queue(200, 300)
       await untilOnDisk(remote, 300)
       await untilLogged(remote, 'ERROR', 'could not be synced; going on in a new one')
+      const { errorCnt } = (await remote.statistics()).filePublisher
+      expect(errorCnt).toBe(faults.hits('sync'))
       expect(await remote.end()).toMatchObject({
         discardedCnt: { total: 0 },
         fallback: { messages: 300 },

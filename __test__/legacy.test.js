@@ -268,6 +268,39 @@ test('what an old process appends to its open file, taken over meanwhile, is rep
   })
 })
 
+test('a process of 3.x that lives goes on in the folder that its last file was taken from', async () => {
+  const day = new Date().toISOString().slice(0, 10).replaceAll('-', '')
+  const fileOf = (hour) => path.join(directory, day, `t~${day}${hour}~host-1~0.fallback.log`)
+  const line = (i) => JSON.stringify({ topic: 't', mesgValue: `{"i":${i}}`, ackKey: i })
+  fs.mkdirSync(path.join(directory, day))
+  // It makes the folder when it starts, and its file of the hour when it has something to write.
+  const appendHour = async (hour, i) => {
+    const old = startOldProcess(fileOf(hour), 'handle')
+    await old.append([line(i)])
+    rest(fileOf(hour))
+  }
+  await appendHour('07', 0)
+  const publisher = make()
+  const past = leave('20240131/t~2024013107~x~0.fallback.log', textOf([line(100)]))
+  await until(async () => (await read()).length === 2)
+  expect(fs.existsSync(path.dirname(past))).toBe(false)
+  expect(fs.readdirSync(path.join(directory, day))).toEqual([])
+  for (let i = 1; i < 3; i++) {
+    await appendHour(`0${7 + i}`, i)
+    await until(async () => (await read()).length === 2 + i)
+  }
+  await untilReplayed(publisher)
+  const numbers = (await read()).map(([, value]) => JSON.parse(value).i)
+  expect(numbers.sort((a, b) => a - b)).toEqual([0, 1, 2, 100])
+  await publisher.end()
+  expect(everything()).toEqual([day])
+  expect(publisher.getStatistics()).toMatchObject({
+    recoveredCnt: 4,
+    discardedCnt: { total: 0 },
+    unaccountedCnt: 0,
+  })
+})
+
 test('fallback.replay false leaves all of it alone', async () => {
   const names = ['fallback.log', `fallback-${randomUUID()}.log`, '20240131/t~0~x~0.fallback.log']
   for (const name of names) leave(name, textOf(oldLines(0, 10)))

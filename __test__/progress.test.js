@@ -17,6 +17,7 @@ const {
   sampleStatistics,
   untilReplayed,
 } = require('./support/replay')
+const { progressText } = require('./support/progress-text')
 const { until } = require('./support/until')
 
 let cluster
@@ -41,28 +42,6 @@ const make = (fallback) =>
 const arrived = async (topic = 't') =>
   (await cluster.readTopic(topic)).map(({ value }) => JSON.parse(value).i)
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i)
-
-/** CRC-32C. */
-function crc32c(bytes) {
-  let crc = ~0
-  for (const byte of bytes) {
-    crc ^= byte
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0)
-  }
-  return ~crc >>> 0
-}
-
-/** A progress file's text, right in itself. `content` is what it says its file begins with. */
-function progressText(base, content, floors) {
-  const beginning = Buffer.from(content).subarray(0, 1024)
-  const progress = JSON.stringify({
-    base,
-    ...(floors && { floors }),
-    fingerprint: crc32c(beginning),
-    fingerprint_length: beginning.length,
-  })
-  return `{"progress":${progress},"crc32c":${crc32c(Buffer.from(progress))}}\n`
-}
 
 const CONTENT = numberedLines(0, 100)
 const afterLines = (count, text = CONTENT) =>

@@ -91,6 +91,21 @@ test('maxMessagesPerSecond holds the replay back, and live messages not at all',
   expect(publisher.getStatistics()).toMatchObject({ sentCnt: 6000, unaccountedCnt: 0 })
 })
 
+test('a large file that is held back arrives whole: it is counted ahead of what is read', async () => {
+  const COUNT = 30_000
+  leaveFile(directory, numberedLines(0, COUNT))
+  const publisher = make({ fallback: { replay: { maxMessagesPerSecond: 10_000 } } })
+  await untilReplayed(publisher)
+  const { recoveredCnt, sentCnt, discardedCnt, unaccountedCnt } = publisher.getStatistics()
+  expect({ recoveredCnt, sentCnt, lost: discardedCnt.total, unaccountedCnt }).toEqual({
+    recoveredCnt: COUNT,
+    sentCnt: COUNT,
+    lost: 0,
+    unaccountedCnt: 0,
+  })
+  expect(await numbers()).toEqual(range(0, COUNT))
+})
+
 test('resetStatistics() in mid-replay: what is left counts as carried, and the counts add up', async () => {
   leaveFile(directory, `${numberedLines(0, 500)}garbage\n${numberedLines(500, 1000)}garbage\n`)
   const publisher = make({ fallback: { replay: { maxMessagesPerSecond: 250 } } })

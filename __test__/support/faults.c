@@ -1,64 +1,35 @@
 // Faults of a disk and of a clock, for LD_PRELOAD (Linux). Which of them is on is read from a file in
 // memory that the test writes to while the program runs: see faults.js, which knows its layout.
 
-#define _GNU_SOURCE
-#include <dlfcn.h>
+#include "faults.h"
+
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/time.h>
-#include <threads.h>
 #include <time.h>
-#include <unistd.h>
-#include <pthread.h>
-#include <signal.h>
 
-enum { WRITE, SYNC, READ, OPEN, UNLINK, RENAME, TRUNCATE, STAT, KINDS };
-
-struct fault {
-  volatile int64_t error; // errno; 0: none
-  volatile int64_t half;  // only write: half of the bytes, and no whole lines, are written before the error
-  int64_t hits;           // calls that have failed
-  int64_t calls;          // all calls for such a path
-  char suffix[96];        // of the paths concerned, below the directory
-};
-
-struct control {
-  volatile int64_t clock; // milliseconds that the wall clock is ahead
-  struct fault faults[KINDS];
-  int64_t points;           // all calls, whatever they are and fail
-  volatile int64_t kill_at; // the process dies before this one; 0: never
-  volatile int64_t fail_at; // this one fails with EIO
-};
-
-static struct control *control;
-static char directory[PATH_MAX];
-
-#define REAL(name) \
-  static __typeof__(&name) real; \
-  if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+struct control *control;
+char faults_directory[PATH_MAX];
 
 __attribute__((constructor)) static void start(void) {
   const char *path = getenv("FAULTS_CONTROL"), *below = getenv("FAULTS_DIRECTORY");
-  if (!path || !below || !realpath(below, directory)) return;
+  if (!path || !below || !realpath(below, faults_directory)) return;
   int fd = open(path, O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
   void *map = mmap(NULL, sizeof(struct control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   close(fd);
   if (map != MAP_FAILED) control = map;
+  open_journal();
 }
 
 static int fails_at(int kind, const char *path) {
   struct fault *fault = &control->faults[kind];
-  size_t length = strlen(path), below = strlen(directory), suffix = strlen(fault->suffix);
-  if (strncmp(path, directory, below) != 0) return 0;
+  size_t length = strlen(path), below = strlen(faults_directory), suffix = strlen(fault->suffix);
+  if (strncmp(path, faults_directory, below) != 0) return 0;
   int64_t point = __atomic_add_fetch(&control->points, 1, __ATOMIC_SEQ_CST);
   if (point == control->kill_at) kill(getpid(), SIGKILL);
   if (point == control->fail_at) {
@@ -70,30 +41,71 @@ static int fails_at(int kind, const char *path) {
   int64_t error = fault->error;
   if (!error) return 0;
   __atomic_add_fetch(&fault->hits, 1, __ATOMIC_SEQ_CST);
-  errno = (int)error;
-  return 1;
+  if (error > 0) {
+    errno = (int)error;
+    return 1;
+  }
+  while (fault->error < 0) nanosleep(&(struct timespec){0, 10000000}, NULL);
+  return 0;
 }
 
 static int fails_path(int kind, const char *path) {
   return control && path && fails_at(kind, path);
 }
 
-static int fails(int kind, int fd) {
-  if (!control) return 0;
-  char link[64], path[PATH_MAX];
+// Where an open file is; an empty text for what is nowhere.
+void path_of(int fd, char path[PATH_MAX]) {
+  char link[64];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   int before = errno;
-  ssize_t length = readlink(link, path, sizeof path - 1);
+  ssize_t length = readlink(link, path, PATH_MAX - 1);
   errno = before;
-  if (length <= 0) return 0;
-  path[length] = 0;
-  return fails_at(kind, path);
+  path[length > 0 ? length : 0] = 0;
+}
+
+static int fails(int kind, int fd) {
+  if (!control) return 0;
+  char path[PATH_MAX];
+  path_of(fd, path);
+  return path[0] && fails_at(kind, path);
+}
+
+// The path of a name in an open directory.
+void path_below(int directory_fd, const char *name, char path[2 * PATH_MAX]) {
+  path[0] = 0;
+  if (name[0] != '/' && directory_fd != AT_FDCWD) {
+    path_of(directory_fd, path);
+    strcat(path, "/");
+  }
+  strncat(path, name, PATH_MAX - 1);
+}
+
+static ssize_t real_write(int fd, const void *bytes, size_t count) {
+  static ssize_t (*real)(int, const void *, size_t);
+  if (!real) real = (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+  begin_note();
+  ssize_t written = real(fd, bytes, count);
+  if (written > 0) note_fd("write", fd);
+  end_note();
+  return written;
+}
+
+static int tears(int fd) {
+  static int64_t writes;
+  char path[PATH_MAX];
+  if (!control->tear_at) return 0;
+  path_of(fd, path);
+  if (strncmp(path, faults_directory, strlen(faults_directory)) != 0) return 0;
+  return __atomic_add_fetch(&writes, 1, __ATOMIC_SEQ_CST) == control->tear_at;
 }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
-  REAL(write);
   static __thread int did_half;
   struct fault *fault = control ? &control->faults[WRITE] : NULL;
+  if (fault && tears(fd)) {
+    real_write(fd, bytes, count / 2);
+    kill(getpid(), SIGKILL);
+  }
   if (fault && fails(WRITE, fd)) {
     if (!fault->half || did_half || count < 2) {
       did_half = 0;
@@ -102,9 +114,9 @@ ssize_t write(int fd, const void *bytes, size_t count) {
     did_half = 1;
     size_t half = count / 2;
     if (((const char *)bytes)[half - 1] == '\n') half--;
-    return half ? real(fd, bytes, half) : -1;
+    return half ? real_write(fd, bytes, half) : -1;
   }
-  return real(fd, bytes, count);
+  return real_write(fd, bytes, count);
 }
 
 // What Rust's io::copy tries first: it falls back to read and write.
@@ -129,22 +141,47 @@ ssize_t sendfile64(int out, int in, off64_t *offset, size_t count) {
 
 ssize_t read(int fd, void *bytes, size_t count) {
   REAL(read);
+  struct fault *fault = control ? &control->faults[READ] : NULL;
+  if (fault && fault->error && fault->to) {
+    struct stat status;
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    int is_read = at >= 0 && at + (off_t)count > fault->from && at < fault->to;
+    // At the end of a file there is nothing that its disk could fail to read.
+    if (!is_read || fstat(fd, &status) != 0 || at >= status.st_size) return real(fd, bytes, count);
+    // As far as it can.
+    if (at < fault->from) return real(fd, bytes, fault->from - at);
+  }
   return fails(READ, fd) ? -1 : real(fd, bytes, count);
+}
+
+// No disk need be kept busy where what was synced is noted.
+static int sync_by(int (*real)(int), int fd) {
+  if (fails(SYNC, fd)) return -1;
+  begin_note();
+  int result = has_journal() ? 0 : real(fd);
+  if (result == 0) note_fd("sync", fd);
+  end_note();
+  return result;
 }
 
 int fsync(int fd) {
   REAL(fsync);
-  return fails(SYNC, fd) ? -1 : real(fd);
+  return sync_by(real, fd);
 }
 
 int fdatasync(int fd) {
   REAL(fdatasync);
-  return fails(SYNC, fd) ? -1 : real(fd);
+  return sync_by(real, fd);
 }
 
 int ftruncate64(int fd, off64_t length) {
   REAL(ftruncate64);
-  return fails(TRUNCATE, fd) ? -1 : real(fd, length);
+  if (fails(TRUNCATE, fd)) return -1;
+  begin_note();
+  int result = real(fd, length);
+  if (result == 0) note_fd("write", fd);
+  end_note();
+  return result;
 }
 
 int open64(const char *path, int flags, ...) {
@@ -156,18 +193,16 @@ int open64(const char *path, int flags, ...) {
   return fails_path(OPEN, path) ? -1 : real(path, flags, mode);
 }
 
-// The path of a name in an open directory.
 static int fails_name(int kind, int directory_fd, const char *name) {
+  char path[2 * PATH_MAX];
   if (!control || !name || !name[0]) return 0;
-  if (name[0] == '/' || directory_fd == AT_FDCWD) return fails_path(kind, name);
-  char link[64], path[PATH_MAX + NAME_MAX + 2];
-  snprintf(link, sizeof link, "/proc/self/fd/%d", directory_fd);
-  int before = errno;
-  ssize_t length = readlink(link, path, PATH_MAX);
-  errno = before;
-  if (length <= 0) return 0;
-  snprintf(path + length, sizeof path - length, "/%s", name);
+  path_below(directory_fd, name, path);
   return fails_at(kind, path);
+}
+
+static int note_opened(int fd, int flags) {
+  if (fd >= 0 && flags & O_CREAT) note_fd("name", fd);
+  return fd;
 }
 
 int openat64(int directory_fd, const char *name, int flags, ...) {
@@ -176,7 +211,11 @@ int openat64(int directory_fd, const char *name, int flags, ...) {
   va_start(rest, flags);
   mode_t mode = va_arg(rest, mode_t);
   va_end(rest);
-  return fails_name(OPEN, directory_fd, name) ? -1 : real(directory_fd, name, flags, mode);
+  if (fails_name(OPEN, directory_fd, name)) return -1;
+  begin_note();
+  int fd = note_opened(real(directory_fd, name, flags, mode), flags);
+  end_note();
+  return fd;
 }
 
 int openat(int directory_fd, const char *name, int flags, ...) {
@@ -185,17 +224,35 @@ int openat(int directory_fd, const char *name, int flags, ...) {
   va_start(rest, flags);
   mode_t mode = va_arg(rest, mode_t);
   va_end(rest);
-  return fails_name(OPEN, directory_fd, name) ? -1 : real(directory_fd, name, flags, mode);
+  if (fails_name(OPEN, directory_fd, name)) return -1;
+  begin_note();
+  int fd = note_opened(real(directory_fd, name, flags, mode), flags);
+  end_note();
+  return fd;
 }
 
 int unlinkat(int directory_fd, const char *name, int flags) {
   REAL(unlinkat);
-  return fails_name(UNLINK, directory_fd, name) ? -1 : real(directory_fd, name, flags);
+  if (fails_name(UNLINK, directory_fd, name)) return -1;
+  begin_note();
+  bury(directory_fd, name);
+  note_name("unlink", directory_fd, name);
+  int result = real(directory_fd, name, flags);
+  end_note();
+  return result;
 }
 
 int renameat(int from_fd, const char *from, int to_fd, const char *to) {
   REAL(renameat);
-  return fails_name(RENAME, to_fd, to) ? -1 : real(from_fd, from, to_fd, to);
+  if (fails_name(RENAME, to_fd, to)) return -1;
+  begin_note();
+  bury(to_fd, to);
+  // One move: what it was called, and what it is called now.
+  note_name("from", from_fd, from);
+  int result = real(from_fd, from, to_fd, to);
+  if (result == 0) note_name("to", to_fd, to);
+  end_note();
+  return result;
 }
 
 int fstatat64(int directory_fd, const char *name, struct stat64 *status, int flags) {
@@ -207,98 +264,4 @@ int statx(int directory_fd, const char *restrict name, int flags, unsigned mask,
           struct statx *restrict status) {
   REAL(statx);
   return fails_name(STAT, directory_fd, name) ? -1 : real(directory_fd, name, flags, mask, status);
-}
-
-// --- The wall clock. What waits until a time of it waits until the clock says so, also when it is
-// set meanwhile, as the kernel does it.
-
-static int64_t ahead(void) {
-  return control ? control->clock : 0;
-}
-
-static void shift(struct timespec *time, int64_t ms) {
-  int64_t ns = time->tv_nsec + (ms % 1000) * 1000000;
-  time->tv_sec += ms / 1000;
-  if (ns < 0) ns += 1000000000, time->tv_sec--;
-  if (ns >= 1000000000) ns -= 1000000000, time->tv_sec++;
-  time->tv_nsec = ns;
-}
-
-static int real_clock(clockid_t clock, struct timespec *time) {
-  REAL(clock_gettime);
-  return real(clock, time);
-}
-
-int clock_gettime(clockid_t clock, struct timespec *time) {
-  int result = real_clock(clock, time);
-  if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-    shift(time, ahead());
-  return result;
-}
-
-int gettimeofday(struct timeval *restrict time, void *restrict zone) {
-  struct timespec now;
-  (void)zone;
-  if (clock_gettime(CLOCK_REALTIME, &now) != 0) return -1;
-  time->tv_sec = now.tv_sec;
-  time->tv_usec = now.tv_nsec / 1000;
-  return 0;
-}
-
-time_t time(time_t *result) {
-  struct timespec now;
-  if (clock_gettime(CLOCK_REALTIME, &now) != 0) return -1;
-  if (result) *result = now.tv_sec;
-  return now.tv_sec;
-}
-
-int timespec_get(struct timespec *time, int base) {
-  return base == TIME_UTC && clock_gettime(CLOCK_REALTIME, time) == 0 ? base : 0;
-}
-
-// Times before 2001 are those of a clock that counts from the machine's start.
-#define IS_WALL_CLOCK(time) ((time)->tv_sec > 978307200)
-#define SLICE_MS 20
-
-// The end of the next slice in the kernel's time. Returns whether that is the end of all waiting.
-static int next_slice(const struct timespec *until, struct timespec *slice) {
-  struct timespec end = *until;
-  shift(&end, -ahead());
-  real_clock(CLOCK_REALTIME, slice);
-  shift(slice, SLICE_MS);
-  if (end.tv_sec > slice->tv_sec || (end.tv_sec == slice->tv_sec && end.tv_nsec > slice->tv_nsec))
-    return 0;
-  *slice = end;
-  return 1;
-}
-
-int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
-                           const struct timespec *restrict until) {
-  static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
-  if (!real) {
-    // The version with the type of today: on x86_64 there is an older one.
-    void *found = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
-    if (!found) found = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
-    real = (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))found;
-  }
-  if (!control || !IS_WALL_CLOCK(until)) return real(condition, mutex, until);
-  for (;;) {
-    struct timespec slice;
-    int is_last = next_slice(until, &slice);
-    int result = real(condition, mutex, &slice);
-    if (result != ETIMEDOUT || is_last) return result;
-  }
-}
-
-int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex,
-                  const struct timespec *restrict until) {
-  static int (*real)(cnd_t *, mtx_t *, const struct timespec *);
-  if (!real) real = (int (*)(cnd_t *, mtx_t *, const struct timespec *))dlsym(RTLD_NEXT, "cnd_timedwait");
-  if (!control || !IS_WALL_CLOCK(until)) return real(condition, mutex, until);
-  for (;;) {
-    struct timespec slice;
-    int is_last = next_slice(until, &slice);
-    int result = real(condition, mutex, &slice);
-    if (result != thrd_timedout || is_last) return result;
-  }
 }

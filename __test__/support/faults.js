@@ -5,21 +5,25 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 
-const SOURCE = path.join(__dirname, 'faults.c')
+const SOURCES = ['faults.c', 'faults-clock.c', 'faults-journal.c'].map((name) =>
+  path.join(__dirname, name)
+)
 
-// The layout of `struct control` in faults.c: 64-bit numbers, then the text of a suffix.
+// The layout of `struct control` in faults.h: 64-bit numbers, then the text of a suffix.
 const KINDS = ['write', 'sync', 'read', 'open', 'unlink', 'rename', 'truncate', 'stat']
-const NUMBERS = 4 * 8
+const NUMBERS = 6 * 8
 const SUFFIX = 96
 const FAULT = NUMBERS + SUFFIX
 const POINTS = 8 + KINDS.length * FAULT
-const SIZE = POINTS + 3 * 8
+const SIZE = POINTS + 4 * 8
+const HANG = 'hang'
 
 /** The shared library, compiled once by each test file that needs it. */
 function compile(directory) {
   const library = path.join(directory, 'faults.so')
   if (!fs.existsSync(library)) {
-    execFileSync(process.env.CC ?? 'cc', ['-O1', '-shared', '-fPIC', '-o', library, SOURCE, '-ldl'])
+    const options = ['-O1', '-shared', '-fPIC']
+    execFileSync(process.env.CC ?? 'cc', [...options, '-o', library, ...SOURCES, '-ldl'])
   }
   return library
 }
@@ -58,14 +62,22 @@ class Faults {
    * @param {object} [options]
    * @param {string} [options.suffix] only for paths that end like this
    * @param {boolean} [options.half] a write writes half of its bytes before it fails, and tears a line
+   * @param {[number, number]} [options.bytes] only reading these bytes of a file fails: from, to
    */
-  fail(kind, error, { suffix = '', half = false } = {}) {
+  fail(kind, error, { suffix = '', half = false, bytes: [from, to] = [0, 0] } = {}) {
     const at = 8 + KINDS.indexOf(kind) * FAULT
     const text = Buffer.alloc(SUFFIX)
     text.write(suffix)
     fs.writeSync(this.#file, text, 0, SUFFIX, at + NUMBERS)
     this.#write(at + 8, half ? 1 : 0)
-    this.#write(at, os.constants.errno[error])
+    this.#write(at + 16, from)
+    this.#write(at + 24, to)
+    this.#write(at, error === HANG ? -1 : os.constants.errno[error])
+  }
+
+  /** Calls of this kind do not return from now on, until they are healed. Options as for `fail`. */
+  hang(kind, options) {
+    this.fail(kind, HANG, options)
   }
 
   /** Calls of this kind succeed again. */
@@ -75,12 +87,12 @@ class Faults {
 
   /** How many calls of this kind have failed. */
   hits(kind) {
-    return this.#read(8 + KINDS.indexOf(kind) * FAULT + 16)
+    return this.#read(8 + KINDS.indexOf(kind) * FAULT + 32)
   }
 
   /** How many calls of this kind there were, for paths with the suffix that was last given. */
   calls(kind) {
-    return this.#read(8 + KINDS.indexOf(kind) * FAULT + 24)
+    return this.#read(8 + KINDS.indexOf(kind) * FAULT + 40)
   }
 
   /** The process dies before its `at`th call on the directory, whatever that is. */
@@ -91,6 +103,11 @@ class Faults {
   /** Its `at`th call on the directory fails with EIO. */
   failAt(at) {
     this.#write(POINTS + 16, at)
+  }
+
+  /** The process dies in the midst of its `at`th write, half of which is done. */
+  tearAt(at) {
+    this.#write(POINTS + 24, at)
   }
 
   /** How many calls on the directory there were. */

@@ -4,12 +4,13 @@
 //! after that: whatever happens in between, the file has its progress beside it.
 
 use std::io::{self, Read};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::backlog::{BLOCKED, Backlog};
+use super::clock::now;
 use super::directory::Directory;
 use super::listing::Group;
 use super::names::{self, SegmentId};
@@ -164,7 +165,9 @@ impl Backlog {
                     &names::rejected(&name),
                 );
             }
-            let bytes = self.open(directory, name, new, claim.is_certain, has_progress);
+            // Of one that was taken over before, nobody knows how certain that was.
+            let is_certain = claim.is_certain && id.0 == owner;
+            let bytes = self.open(directory, name, new, is_certain, has_progress);
             *room = (room.0.saturating_sub(1), room.1.saturating_sub(bytes));
         }
         if let Some(error) = failed {
@@ -248,7 +251,7 @@ impl Backlog {
             Err(error) => {
                 warn!(path = %directory.path_of(&name).display(), %error, "a fallback file cannot be read now");
                 self.statistics.file_error(error.to_string());
-                let later = Instant::now() + BLOCKED;
+                let later = now() + BLOCKED;
                 self.unopened.push((name, id, is_certain, later));
                 0
             }
@@ -257,7 +260,7 @@ impl Backlog {
 
     /// What was taken over and could not be opened is tried again.
     fn open_again(&mut self) {
-        let now = Instant::now();
+        let now = now();
         if self.unopened.iter().all(|(.., later)| *later > now) {
             return;
         }

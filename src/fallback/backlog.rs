@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use super::clock::now;
 use super::directory::Directory;
 use super::heritage::Heritage;
 use super::instance::Instance;
@@ -25,8 +26,8 @@ pub const BLOCKED: Duration = Duration::from_secs(10);
 pub const GRACE: Duration = Duration::from_secs(5);
 /// Files that were not due, and wait for a time or for their disk, are looked at again after this.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// Messages are counted in pieces of this many bytes.
-const COUNT_PIECE: u64 = 1 << 20;
+/// Messages are counted in pieces of this many bytes. Those of tests are smaller, as their files are.
+const COUNT_PIECE: u64 = if cfg!(test) { 500 } else { 1 << 20 };
 
 pub struct Backlog {
     pub(super) instance: Arc<Instance>,
@@ -72,12 +73,12 @@ impl Backlog {
             segments: HashMap::new(),
             order: VecDeque::new(),
             seen: 0,
-            last_look: Instant::now(),
+            last_look: now(),
             heritage: Heritage::default(),
             unopened: Vec::new(),
             directory: None,
             unsynced: 0,
-            last_sync: Instant::now(),
+            last_sync: now(),
         }
     }
 
@@ -119,7 +120,7 @@ impl Backlog {
         halted: &Halted,
         is_read: impl Fn(SegmentId) -> bool,
     ) -> Option<Due> {
-        let now = Instant::now();
+        let now = now();
         if now.duration_since(self.last_look) >= LOOK_INTERVAL {
             self.look_again();
         }
@@ -148,7 +149,7 @@ impl Backlog {
     /// Files that were not due may be now.
     pub fn look_again(&mut self) {
         self.seen = 0;
-        self.last_look = Instant::now();
+        self.last_look = now();
     }
 
     /// The oldest file, but for those that are being read, unless there is no other.
@@ -220,7 +221,7 @@ impl Backlog {
 
     /// Counts some messages of files that have not been read so far. Returns whether there are more.
     pub fn count_ahead(&mut self) -> bool {
-        let now = Instant::now();
+        let now = now();
         let mut uncounted = self.order.iter().filter(|id| {
             self.segments.get(id).is_some_and(|segment| {
                 !segment.is_counted() && segment.blocked_until.is_none_or(|until| until <= now)
@@ -292,7 +293,7 @@ impl Backlog {
         let Some(segment) = self.segments.get_mut(&id) else {
             return;
         };
-        segment.blocked_until = Some(Instant::now() + BLOCKED);
+        segment.blocked_until = Some(now() + BLOCKED);
         let path = self.instance.path().join(&segment.name);
         let path = path.display();
         warn!(%path, %error, "a fallback file {problem}; it is tried again later");

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::clock::now;
 use super::directory::Directory;
 use super::names::{self, FileKind};
 
@@ -25,7 +26,7 @@ impl Cap {
             directory,
             limit,
             used: None,
-            measure_at: Instant::now(),
+            measure_at: now(),
         }
     }
 
@@ -37,8 +38,8 @@ impl Cap {
         let Some(limit) = self.limit else {
             return Ok(u64::MAX);
         };
-        let now = Instant::now();
-        if self.used.is_none() || now >= self.measure_at {
+        let start = now();
+        if self.used.is_none() || start >= self.measure_at {
             match self.measure() {
                 Ok(used) => self.used = Some(used),
                 // What was known before, and what was written since, is as near as can be told.
@@ -47,7 +48,7 @@ impl Cap {
                     tracing::debug!(%error, "the fallback directory could not be measured");
                 }
             }
-            self.measure_at = Instant::now() + REFRESH.max(now.elapsed() * SHARE);
+            self.measure_at = now() + REFRESH.max(now().duration_since(start) * SHARE);
         }
         Ok(limit.saturating_sub(self.used.unwrap_or(0)))
     }
@@ -60,7 +61,7 @@ impl Cap {
 
     /// Files have gone: measured anew.
     pub fn refresh(&mut self) {
-        self.measure_at = Instant::now();
+        self.measure_at = now();
     }
 
     /// A directory or file that is not there has no size.

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::directory::{Directory, Presence, presence};
+use super::faults::{Call, has_synced, meet};
 use super::text::Text;
 use crate::message::Amount;
+use crate::options::Fsync;
 
 /// Lines that were written and not synced yet are kept in memory up to so many bytes, for the case that
 /// the sync fails.
@@ -51,18 +53,30 @@ impl std::fmt::Display for AppendError {
 }
 
 impl CurrentFile {
-    /// Makes a file that was not there before. `keeps`: see [`CurrentFile::take_back`].
+    /// Makes a file that was not there before. With [`Fsync::Always`], its name is on the disk when it is
+    /// made.
     pub fn create(
         directory: &Directory,
         name: String,
         sequence: u32,
         mode: u32,
-        keeps: bool,
+        fsync: Fsync,
     ) -> io::Result<Self> {
         let file = directory.create(&name, mode)?;
-        if let Err(error) = directory.sync() {
+        let synced = match fsync {
+            Fsync::Never => Ok(()),
+            Fsync::Interval | Fsync::Always => directory.sync(),
+        };
+        if let Err(error) = synced {
+            if fsync == Fsync::Always {
+                // An empty one that stays is removed by whoever finds it.
+                let _ = directory.remove(&name);
+                return Err(error);
+            }
             tracing::debug!(name, %error, "the fallback directory could not be synced");
         }
+        has_synced(&file, 0);
+        let keeps = fsync != Fsync::Never;
         Ok(CurrentFile {
             path: directory.path_of(&name),
             name,
@@ -111,7 +125,7 @@ impl CurrentFile {
                 self.has_appended(lines, done);
                 return Ok(());
             }
-            match self.file.write(&bytes[done..]) {
+            match meet(Call::Write).and_then(|()| self.file.write(&bytes[done..])) {
                 Ok(0) => break io::ErrorKind::WriteZero.into(),
                 Ok(length) => done += length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -146,7 +160,9 @@ impl CurrentFile {
 
     /// From here on, what was written survives a power cut.
     pub fn sync(&mut self) -> io::Result<()> {
+        meet(Call::Sync)?;
         self.file.sync_data()?;
+        has_synced(&self.file, self.length);
         self.synced = self.length;
         match &mut self.kept {
             Some(kept) => kept.clear(),

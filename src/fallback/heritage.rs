@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::clock::now;
 use super::directory::Directory;
 use super::listing::{Found, Group, Listing, Part};
 use super::names;
@@ -55,7 +56,8 @@ impl Heritage {
                 .binary_search_by_key(&instance, |found| found.owner)
                 .is_ok()
         });
-        self.refused.retain(|_, since| since.elapsed() < REFUSED);
+        self.refused
+            .retain(|_, since| now().duration_since(*since) < REFUSED);
         self.owners = self.those_to_look_at();
         for (Reverse(modified), at) in &mut self.owners {
             if let Some(Found { owner, part, id }) = self.found.get(*at)
@@ -72,7 +74,7 @@ impl Heritage {
 
     fn those_to_look_at(&self) -> Vec<(Reverse<Option<SystemTime>>, usize)> {
         let (mut wanted, mut alive) = (Vec::new(), Vec::new());
-        let (mut at, now) = (0, Instant::now());
+        let (mut at, now) = (0, now());
         for of_one in self.found.chunk_by(|one, next| one.owner == next.owner) {
             let begin = at;
             at += of_one.len();
@@ -106,7 +108,7 @@ impl Heritage {
     /// The next instance that is dead, and what it has left.
     pub fn next(&mut self, directory: &Directory) -> Option<(Claim, Group)> {
         while let Some((instance, group)) = self.next_group() {
-            match self.rivals.claim(directory, instance, Instant::now()) {
+            match self.rivals.claim(directory, instance, now()) {
                 Ok(Some(claim)) => return Some((claim, group)),
                 Ok(None) => {}
                 Err(error) => self.refuse(instance, &error),
@@ -133,7 +135,7 @@ impl Heritage {
 
     /// Its files can't be taken over.
     pub fn refuse(&mut self, instance: Uuid, error: &io::Error) {
-        self.refused.insert(instance, Instant::now());
+        self.refused.insert(instance, now());
         warn!(%instance, %error, "fallback files of another process cannot be taken over");
     }
 
@@ -142,7 +144,7 @@ impl Heritage {
         directory: &Directory,
         found: Vec<(Option<String>, String)>,
     ) -> Vec<(Option<String>, String)> {
-        let now = Instant::now();
+        let now = now();
         let (mut seen, mut quiet) = (HashMap::new(), Vec::new());
         for (folder, name) in found {
             let status = match &folder {

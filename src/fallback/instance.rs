@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use super::clock::now;
 use super::directory::{Directory, Presence};
 use super::lease::Lease;
 use super::names::{self, FileKind, SegmentId};
@@ -183,14 +184,19 @@ impl Instance {
         self.files().sealed.pop_front()
     }
 
+    /// It could not go.
+    pub fn still_sealed(&self, oldest: Sealed) {
+        self.files().sealed.push_front(oldest);
+    }
+
     /// `fallback.whenFull: 'discardOldest'`: asks the replayer to discard its oldest file, and waits.
     /// Returns whether it has.
     pub fn ask_for_room(&self, patience: Duration) -> bool {
         let mut files = self.files();
         files.room = Room::Wanted;
-        let until = Instant::now() + patience;
+        let until = now() + patience;
         while files.room == Room::Wanted {
-            let Some(left) = until.checked_duration_since(Instant::now()) else {
+            let Some(left) = until.checked_duration_since(now()) else {
                 files.room = Room::Enough;
                 return false;
             };

@@ -46,7 +46,9 @@
 mod adoption;
 mod backlog;
 mod cap;
+mod clock;
 mod directory;
+mod faults;
 mod file;
 mod heritage;
 mod instance;

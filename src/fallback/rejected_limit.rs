@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{debug, warn};
 
+use super::clock::now;
 use super::directory::Directory;
 use super::instance::Instance;
 use super::names::{self, FileKind};
@@ -25,10 +26,14 @@ impl RejectedLimit {
     /// Removes `.rejected` files that are too old, and the oldest of those that are too many.
     pub fn keep(&mut self, instance: &Instance) {
         let is_limited = self.config.max_bytes.is_some() || self.config.max_age.is_some();
-        if !is_limited || self.last.is_some_and(|last| last.elapsed() < INTERVAL) {
+        if !is_limited
+            || self
+                .last
+                .is_some_and(|last| now().duration_since(last) < INTERVAL)
+        {
             return;
         }
-        self.last = Some(Instant::now());
+        self.last = Some(now());
         let kept = instance
             .open_directory()
             .and_then(|directory| self.keep_in(&directory));

@@ -9,6 +9,7 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::str;
 
 use super::directory::Directory;
+use super::faults::{Call, meet};
 use super::names;
 use super::record::append_json_string;
 use crate::message::now_ms;
@@ -42,6 +43,7 @@ pub struct Rejects {
 impl Rejects {
     pub fn open(directory: &Directory, segment: &str, modes: Modes) -> io::Result<Self> {
         let rejected = directory.append(&names::rejected(segment), modes.file)?;
+        cut_torn_line(&rejected)?;
         Ok(Rejects {
             name: segment.to_owned(),
             segment: directory.read(segment)?,
@@ -64,6 +66,7 @@ impl Rejects {
     }
 
     fn copy(&self, reject: &Reject) -> io::Result<()> {
+        meet(Call::Write)?;
         let mut out = BufWriter::with_capacity(PIECE, &self.rejected);
         let mut head = b"{\"reason\":".to_vec();
         append_json_string(&mut head, &reject.reason);
@@ -137,7 +140,7 @@ impl Rejects {
     }
 
     /// What was kept survives a power cut from here on.
-    pub fn sync(&mut self) -> io::Result<()> {
+    pub fn sync(&mut self, directory: &Directory) -> io::Result<()> {
         if self.unsynced.is_empty() {
             return Ok(());
         }
@@ -148,12 +151,36 @@ impl Rejects {
             }
         }
         self.is_doubtful = true;
+        meet(Call::Sync)?;
         self.rejected.sync_data()?;
+        // Its name, too.
+        directory.sync()?;
         self.is_doubtful = false;
         self.unsynced.clear();
         self.synced_length = self.rejected.metadata()?.len();
         Ok(())
     }
+}
+
+/// Half a line at the end is of a process that died over it; the line itself is still in its file.
+fn cut_torn_line(mut file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    let (mut end, mut piece) = (length, vec![0; length.min(PIECE as u64) as usize]);
+    while end > 0 {
+        let start = end.saturating_sub(PIECE as u64);
+        let bytes = &mut piece[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(bytes)?;
+        if let Some(at) = memchr::memrchr(b'\n', bytes) {
+            end = start + at as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    if end < length {
+        file.set_len(end)?;
+    }
+    Ok(())
 }
 
 /// Appends a message that was refused before it was in any file; `line` is the one that it would have
@@ -232,7 +259,7 @@ mod tests {
         rejects.keep(reject(14, 18, false)).unwrap();
         rejects.keep(reject(18, bytes.len() as u64, false)).unwrap();
         rejects.keep(reject(0, 4, true)).unwrap();
-        rejects.sync().unwrap();
+        rejects.sync(&directory).unwrap();
         let kept = std::fs::read_to_string(top.path().join("x.log.rejected")).unwrap();
         let kept: Vec<serde_json::Value> = kept
             .lines()
@@ -247,6 +274,22 @@ mod tests {
         assert_eq!(kept[1]["base64"], "/7+9");
         assert_eq!(kept[2]["line"], long);
         assert_eq!((&kept[3]["length"], kept[3].get("line")), (&4.into(), None));
+    }
+
+    #[test]
+    fn half_a_line_at_the_end_is_cut_off() {
+        for (text, length) in [
+            (String::new(), 0),
+            ("{1}\n".into(), 4),
+            ("{1}\n{2".into(), 4),
+            ("{".into(), 0),
+            (format!("{{1}}\n{}", "x".repeat(2 * PIECE)), 4),
+        ] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            cut_torn_line(&file).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), length);
+        }
     }
 
     #[test]

@@ -7,11 +7,12 @@
 //! Both are made to last, by a sync of the directory, before more than a second has passed.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{debug, info};
 
 use super::backlog::Backlog;
+use super::clock::now;
 use super::directory::Directory;
 use super::ledger::Halted;
 use super::names::{self, SegmentId};
@@ -34,7 +35,7 @@ impl Backlog {
         let Some(segment) = self.segments.get_mut(&id) else {
             return;
         };
-        if let Err(error) = segment.sync_rejects() {
+        if let Err(error) = segment.sync_rejects(&directory) {
             return self.failed(id, "has lines that cannot be kept apart", &error);
         }
         match segment.grow(&directory) {
@@ -51,7 +52,7 @@ impl Backlog {
                 return self.failed(id, "cannot be marked as done", &error);
             }
             if let Some(segment) = self.segments.get_mut(&id) {
-                segment.done = Some(Instant::now());
+                segment.done = Some(now());
             }
             return;
         }
@@ -77,21 +78,30 @@ impl Backlog {
     }
 
     fn remove(&self, directory: &Directory, id: SegmentId) -> io::Result<()> {
-        let Some(segment) = self.segments.get(&id) else {
-            return Ok(());
-        };
-        let name = &segment.name;
-        if segment.is_damaged {
-            // What could not be read may be read by other means.
-            return directory.rename(name, directory, &names::damaged(name));
+        match self.segments.get(&id) {
+            // What could not be read may be read by other means; what was counted and not met again, too.
+            Some(segment) if segment.is_damaged || segment.messages > 0 => {
+                directory.rename(&segment.name, directory, &names::damaged(&segment.name))
+            }
+            Some(segment) => self.put_away(directory, &segment.name, id),
+            None => Ok(()),
         }
+    }
+
+    /// Deletes a file, or moves it to `archive/`.
+    pub(super) fn put_away(
+        &self,
+        directory: &Directory,
+        name: &str,
+        id: SegmentId,
+    ) -> io::Result<()> {
         if self.config.archive {
             let folder = directory.make_below("archive", self.instance.modes().directory)?;
             let original = names::segment(id.0, id);
             let free = if folder.has(&original)? {
                 name
             } else {
-                &original
+                original.as_str()
             };
             return directory.rename(name, &folder, free);
         }
@@ -124,7 +134,7 @@ impl Backlog {
 
     /// Makes removals last, and what files are marked with. Returns for how long that can wait.
     pub fn sync_removals(&mut self) -> Duration {
-        let wait = SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed());
+        let wait = SYNC_INTERVAL.saturating_sub(now().duration_since(self.last_sync));
         if self.unsynced == 0 || self.config.fsync == Fsync::Never {
             return SYNC_INTERVAL;
         }
@@ -134,7 +144,7 @@ impl Backlog {
             return wait;
         }
         self.unsynced = 0;
-        self.last_sync = Instant::now();
+        self.last_sync = now();
         if let Err(error) = self.instance.open_directory().and_then(|d| d.sync()) {
             debug!(%error, "the fallback directory could not be synced");
         }

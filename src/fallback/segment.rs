@@ -9,7 +9,7 @@ use tracing::warn;
 use super::directory::{Directory, status_of};
 use super::instance::Sealed;
 use super::ledger::{Checkpoint, Halted, Ledger};
-use super::lines::{Content, Line, Lines};
+use super::lines::{Content, Line, Lines, is_lost};
 use super::names::{self, SegmentId};
 use super::progress::{FINGERPRINT_LENGTH, Progress};
 use super::record;
@@ -216,7 +216,7 @@ impl Segment {
 
     /// Reading has failed. Returns whether it is time to go on without what can't be read.
     pub fn read_failed(&mut self, error: &io::Error) -> bool {
-        if !super::lines::is_lost(error) {
+        if !is_lost(error) {
             return false;
         }
         self.failed_reads += 1;
@@ -245,9 +245,9 @@ impl Segment {
     }
 
     /// What was rejected survives a power cut from here on.
-    pub fn sync_rejects(&mut self) -> io::Result<()> {
+    pub fn sync_rejects(&mut self, directory: &Directory) -> io::Result<()> {
         if let Some(rejects) = &mut self.rejects {
-            rejects.sync()?;
+            rejects.sync(directory)?;
             self.rejects = None;
         }
         Ok(())
@@ -271,7 +271,11 @@ impl Segment {
             Some(known) => known,
             None => {
                 let file = directory.read(&self.name)?;
-                *self.fingerprint.insert(fingerprint(&file, self.length)?)
+                let known = match fingerprint(&file, self.length) {
+                    Err(error) if is_lost(&error) => (crc32c::crc32c(&[]), 0),
+                    known => known?,
+                };
+                *self.fingerprint.insert(known)
             }
         };
         let progress = Progress {
@@ -352,7 +356,15 @@ fn load_progress(
 /// More than a progress file has.
 const LONGEST_PROGRESS: u64 = 16 << 20;
 
+/// Where the disk can't read the file, its name has to do.
 fn fits(file: &File, length: u64, progress: &Progress) -> io::Result<bool> {
+    match is_about(file, length, progress) {
+        Err(error) if is_lost(&error) => Ok(true),
+        fits => fits,
+    }
+}
+
+fn is_about(file: &File, length: u64, progress: &Progress) -> io::Result<bool> {
     let (crc, fingerprint_length) = fingerprint(file, progress.fingerprint_length)?;
     if (crc, fingerprint_length) != (progress.fingerprint, progress.fingerprint_length) {
         return Ok(false);

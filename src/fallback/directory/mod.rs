@@ -20,6 +20,7 @@ use portable as system;
 #[cfg(unix)]
 use unix as system;
 
+use super::faults::{Call, meet};
 use super::names;
 
 #[derive(Debug)]
@@ -76,6 +77,7 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => return opened,
         }
+        let made: Vec<&Path> = path.ancestors().take_while(|at| !at.exists()).collect();
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -83,6 +85,10 @@ impl Directory {
         #[cfg(not(unix))]
         let _ = mode;
         builder.create(path)?;
+        for parent in made.into_iter().filter_map(Path::parent) {
+            // One that is not ours to open is its owner's to keep.
+            let _ = Directory::open(parent).and_then(|directory| directory.sync());
+        }
         Directory::open(path)
     }
 
@@ -109,10 +115,12 @@ impl Directory {
     }
 
     pub fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<Entry>> + use<>> {
+        meet(Call::List)?;
         system::entries(&self.handle, &self.path)
     }
 
     pub fn status(&self, name: &str) -> io::Result<Status> {
+        meet(Call::Status)?;
         system::status(&self.handle, &self.path, name)
     }
 
@@ -127,6 +135,7 @@ impl Directory {
 
     /// For reading.
     pub fn read(&self, name: &str) -> io::Result<File> {
+        meet(Call::Read)?;
         plain(system::read(&self.handle, &self.path, name)?)
     }
 
@@ -137,16 +146,19 @@ impl Directory {
 
     /// For appending; made where it is not there.
     pub fn append(&self, name: &str, mode: u32) -> io::Result<File> {
+        meet(Call::Make)?;
         plain(system::append(&self.handle, &self.path, name, mode)?)
     }
 
     /// A file that was not there before, for appending.
     pub fn create(&self, name: &str, mode: u32) -> io::Result<File> {
+        meet(Call::Make)?;
         system::create(&self.handle, &self.path, name, mode, true)
     }
 
     /// A file that was not there before, for reading and writing.
     pub fn create_to_modify(&self, name: &str, mode: u32) -> io::Result<File> {
+        meet(Call::Make)?;
         system::create(&self.handle, &self.path, name, mode, false)
     }
 
@@ -176,6 +188,12 @@ impl Directory {
     }
 
     pub fn rename(&self, name: &str, to: &Directory, new: &str) -> io::Result<()> {
+        let call = if self.path == to.path {
+            Call::Rename
+        } else {
+            Call::Archive
+        };
+        meet(call)?;
         system::rename(
             (&self.handle, &self.path, name),
             (&to.handle, &to.path, new),
@@ -183,6 +201,11 @@ impl Directory {
     }
 
     pub fn remove(&self, name: &str) -> io::Result<()> {
+        let call = match names::kind(name) {
+            names::FileKind::Segment { .. } => Call::Remove,
+            _ => Call::Tidy,
+        };
+        meet(call)?;
         system::remove(&self.handle, &self.path, name)
     }
 
@@ -201,6 +224,7 @@ impl Directory {
     /// Names that were made, changed or removed survive a power cut from here on, where the platform
     /// can do that.
     pub fn sync(&self) -> io::Result<()> {
+        meet(Call::Sync)?;
         system::sync(&self.handle)
     }
 
@@ -224,7 +248,7 @@ pub fn presence(file: &File, path: &Path) -> io::Result<Presence> {
     if ours.links == 0 {
         return Ok(Presence::Removed);
     }
-    match std::fs::symlink_metadata(path) {
+    match meet(Call::Status).and_then(|()| std::fs::symlink_metadata(path)) {
         Ok(there) if system::status_of(&there).is_same_file(&ours) => Ok(Presence::Here),
         Ok(_) => Ok(Presence::Elsewhere),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Presence::Elsewhere),

@@ -11,6 +11,8 @@ use rustix::fs::{
     AtFlags, Dir, FileType, Mode, OFlags, fstat, mkdirat, openat, renameat, statat, unlinkat,
 };
 
+use rustix::io::Errno;
+
 use super::{Entry, Status};
 
 pub type Handle = OwnedFd;
@@ -134,7 +136,11 @@ pub fn remove_below(handle: &Handle, _: &Path, name: &str) -> io::Result<()> {
 }
 
 pub fn sync(handle: &Handle) -> io::Result<()> {
-    Ok(rustix::fs::fsync(handle)?)
+    match rustix::fs::fsync(handle) {
+        // Some file systems have no such thing.
+        Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+        synced => Ok(synced?),
+    }
 }
 
 pub fn is_open_to_others(handle: &Handle) -> io::Result<bool> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::super::names;
 use super::super::replayer::{Offer, Permission, Verdicts};
-use super::process::Process;
+use super::process::{Process, Settings};
 
 const MESSAGES: u64 = 30;
 
@@ -20,7 +20,7 @@ fn what_was_counted_ahead_is_read_too() {
     let path = directory.path().join(names::segment(writer, (writer, 1)));
     fs::write(path, line.repeat(MESSAGES as usize)).unwrap();
 
-    let mut process = Process::start(directory.path());
+    let mut process = Process::start(directory.path(), Settings::default());
     process.replay.grant(Permission::Flow);
     let mut on_its_way = Vec::new();
     for _ in 0..1000 {

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::super::backlog::GRACE;
+use super::super::clock::pass;
 use super::super::names::{self, FileKind, SegmentId};
 use super::super::record;
 use super::super::replayer::{Offer, Permission, Verdicts};
 use super::messages::{Messages, TOPICS};
-use super::process::{Process, SHARE, value};
+use super::process::{Process, SHARE, Settings, value};
 use super::{Action, Crash, Damage, Fate};
 use crate::message::Amount;
 
@@ -47,7 +49,7 @@ impl World {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         World {
-            process: Some(Process::start(directory.path())),
+            process: Some(Process::start(directory.path(), Settings::default())),
             directory,
             messages: Messages::default(),
             on_its_way: Vec::new(),
@@ -221,7 +223,7 @@ impl World {
         self.was_returned = false;
         self.repeated = 0;
         self.ones = None;
-        self.process = Some(Process::start(self.directory.path()));
+        self.process = Some(Process::start(self.directory.path(), Settings::default()));
     }
 
     fn cut(&mut self, path: &Path, bytes: u16) {
@@ -265,6 +267,7 @@ impl World {
         self.restart();
         self.grant(Permission::Flow);
         for _ in 0..10_000 {
+            pass(GRACE);
             self.step();
             self.decide_all(Fate::Delivered);
             self.check();

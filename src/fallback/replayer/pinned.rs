@@ -2,11 +2,12 @@
 //! oldest file is discarded where the newest messages count for more.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{debug, error, info};
 
 use super::thread::Replay;
+use crate::fallback::clock::now;
 use crate::fallback::directory::Directory;
 use crate::fallback::instance::Sealed;
 use crate::fallback::lines::Content;
@@ -32,11 +33,13 @@ impl Replay {
             return;
         };
         let is_pinned = segment.ledger.is_pinned(segment.length) && segment.is_counted();
-        let was_tried = segment.copied.is_some_and(|at| at.elapsed() < PAUSE);
+        let was_tried = segment
+            .copied
+            .is_some_and(|at| now().duration_since(at) < PAUSE);
         if !is_pinned || segment.length < LARGE || was_tried || segment.is_damaged {
             return;
         }
-        segment.copied = Some(Instant::now());
+        segment.copied = Some(now());
         let name = segment.name.clone();
         match self.copy_out(id) {
             Ok(true) => info!(
@@ -60,7 +63,7 @@ impl Replay {
         if segment.grow(&directory)? > 0 {
             return Ok(false);
         }
-        segment.sync_rejects()?;
+        segment.sync_rejects(&directory)?;
         let (old, messages) = (segment.name.clone(), segment.messages);
         let (directory, name, sequence) = self.instance.next_file()?;
         let making = names::unfinished(&name);
@@ -70,8 +73,14 @@ impl Replay {
             file.sync_data()?;
         }
         directory.rename(&making, &directory, &name)?;
-        // From here to the removal, a crash has these messages published twice.
-        if let Err(error) = directory.remove(&old) {
+        // From here to the removal, a crash has these messages published twice. The new name must not be
+        // the one that a power cut takes.
+        let synced = if self.config.fsync == Fsync::Never {
+            Ok(())
+        } else {
+            directory.sync()
+        };
+        if let Err(error) = synced.and_then(|()| self.backlog.put_away(&directory, &old, id)) {
             directory.remove(&name)?;
             return Err(error);
         }
@@ -144,7 +153,11 @@ impl Replay {
 
     fn discard(&mut self, id: SegmentId) -> io::Result<()> {
         let directory = self.instance.open_directory()?;
-        // What is discarded is counted.
+        // What is discarded is counted, also what its writer has added not knowing better.
+        if let Some(segment) = self.backlog.segment(id) {
+            let more = segment.grow(&directory)?;
+            self.statistics.add_backlog(0, more);
+        }
         while self.backlog.segment(id).is_some_and(|s| !s.is_counted()) {
             if !self.backlog.count_on(&directory, id)? {
                 break;

@@ -1,12 +1,13 @@
 //! Lines into messages: what is offered, and what can't be replayed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{error, warn};
 
 use super::protocol::{Offer, Offers, Permission};
 use super::thread::{Replay, Run};
 use crate::fallback::backlog::GRACE;
+use crate::fallback::clock::now;
 use crate::fallback::lines::{Content, Lines};
 use crate::fallback::names::SegmentId;
 use crate::fallback::record::{self, Unreadable};
@@ -80,7 +81,7 @@ impl Replay {
         self.offered_one = true;
         if let Some(rate) = self.config.max_messages_per_second {
             let time = Duration::from_secs_f64(gathering.offered.messages as f64 / rate);
-            self.paced_until = self.paced_until.max(Instant::now()) + time;
+            self.paced_until = self.paced_until.max(now()) + time;
         }
         let Gathering {
             first_id, batch, ..
@@ -114,7 +115,7 @@ impl Replay {
         if !is_ended && !segment.is_certain && segment.waited_at != segment.length {
             // Its writer may be about to write the rest.
             segment.waited_at = segment.length;
-            segment.blocked_until = Some(Instant::now() + GRACE);
+            segment.blocked_until = Some(now() + GRACE);
             return Next::Ended;
         }
         let (parsed, is_lost) = match line.content {

@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::protocol::{Offer, Offers, Permission, ReplayerParts, Verdicts};
 use crate::fallback::backlog::{Backlog, Due};
+use crate::fallback::clock::now;
 use crate::fallback::instance::Instance;
 use crate::fallback::ledger::Halted;
 use crate::fallback::lines::Lines;
@@ -96,7 +97,7 @@ impl Replay {
             Arc::clone(&parts.statistics),
             parts.config,
         );
-        let now = Instant::now();
+        let now = now();
         Replay {
             config: parts.config,
             instance: parts.instance,
@@ -188,18 +189,18 @@ impl Replay {
     fn look_for_heritage(&mut self, offers: &Offers) {
         let is_due = self
             .last_scan
-            .is_none_or(|last| last.elapsed() >= SCAN_INTERVAL);
+            .is_none_or(|last| now().duration_since(last) >= SCAN_INTERVAL);
         if self.permission == Permission::Hold {
             // Somebody was not known to be dead at the start, or could not be looked at.
             let is_open = self.is_unsure || self.backlog.heritage.is_undecided();
             if is_due && !self.has_told && is_open {
-                self.last_scan = Some(Instant::now());
+                self.last_scan = Some(now());
                 self.look_around(offers);
             }
             return;
         }
         if is_due && self.backlog.heritage.is_empty() {
-            self.last_scan = Some(Instant::now());
+            self.last_scan = Some(now());
             self.backlog.list_heritage();
         }
         self.backlog.take_over();
@@ -247,7 +248,7 @@ impl Replay {
             Permission::One if self.offered_one => IDLE,
             Permission::One => Duration::ZERO,
             Permission::Flow => {
-                let wait = self.paced_until.saturating_duration_since(Instant::now());
+                let wait = self.paced_until.saturating_duration_since(now());
                 wait.min(IDLE)
             }
         }
@@ -291,7 +292,7 @@ impl Replay {
         match opened {
             Ok(lines) => {
                 debug!(name = segment.name, "replaying a fallback file");
-                let now = Instant::now();
+                let now = now();
                 let pass = Pass {
                     serial: self.next_serial,
                     ended: false,
@@ -427,8 +428,8 @@ impl Replay {
             if pass.unsaved == 0 {
                 continue;
             }
-            let is_due =
-                pass.unsaved > self.share / SAVE_SHARE || pass.last_save.elapsed() >= SAVE_INTERVAL;
+            let is_due = pass.unsaved > self.share / SAVE_SHARE
+                || now().duration_since(pass.last_save) >= SAVE_INTERVAL;
             if !is_due {
                 wait = wait.min(SAVE_INTERVAL);
                 continue;
@@ -436,10 +437,10 @@ impl Replay {
             let is_synced = match self.config.fsync {
                 Fsync::Never => false,
                 Fsync::Always => true,
-                Fsync::Interval => pass.last_sync.elapsed() >= SYNC_INTERVAL,
+                Fsync::Interval => now().duration_since(pass.last_sync) >= SYNC_INTERVAL,
             };
             pass.unsaved = 0;
-            pass.last_save = Instant::now();
+            pass.last_save = now();
             if is_synced {
                 pass.last_sync = pass.last_save;
             }
@@ -456,10 +457,10 @@ impl Replay {
             return;
         };
         let (halted, topics, modes) = (&self.halted, &self.topics, self.instance.modes());
-        let saved = segment
-            .sync_rejects()
-            .and_then(|()| self.instance.open_directory())
-            .and_then(|d| segment.save_progress(&d, halted, topics, modes, is_synced));
+        let saved = self.instance.open_directory().and_then(|directory| {
+            segment.sync_rejects(&directory)?;
+            segment.save_progress(&directory, halted, topics, modes, is_synced)
+        });
         let was_stale = std::mem::replace(&mut segment.is_progress_stale, saved.is_err());
         let Err(error) = saved else {
             return;
@@ -484,7 +485,7 @@ impl Replay {
             self.save(id, self.config.fsync != Fsync::Never);
         }
         self.permission = Permission::Hold;
-        self.backlog.last_sync -= SYNC_INTERVAL.min(self.backlog.last_sync.elapsed());
+        self.backlog.last_sync -= SYNC_INTERVAL.min(now().duration_since(self.backlog.last_sync));
         self.backlog.sync_removals();
         self.gauge();
     }

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
 use super::super::cap::Cap;
+use super::super::clock::now;
 use super::super::directory::Presence;
 use super::super::file::CurrentFile;
 use super::super::instance::{Instance, Sealed};
 use super::super::lease::BEAT;
 use super::super::text::Text;
-use super::refused::RefusedFile;
+use super::refused::keep_refused;
 use super::{Job, WriterParts};
 use crate::inbox::Inbox;
 use crate::message::{Amount, Batch, KeyEncoding, Reason, Topics};
@@ -49,7 +50,6 @@ pub struct WriterThread {
     last_sync: Instant,
     last_beat: Instant,
     text: Text,
-    refused: RefusedFile,
     config: FallbackConfig,
     encoding: KeyEncoding,
     topics: Arc<Topics>,
@@ -65,10 +65,9 @@ impl WriterThread {
             full_until: None,
             gave_up: false,
             closing,
-            last_sync: Instant::now(),
-            last_beat: Instant::now(),
+            last_sync: now(),
+            last_beat: now(),
             text: Text::default(),
-            refused: RefusedFile::default(),
             config: parts.config,
             encoding: parts.encoding,
             instance: parts.instance,
@@ -103,19 +102,21 @@ impl WriterThread {
     fn until_sync(&self) -> Duration {
         let unsynced = self.current.as_ref().is_some_and(|file| !file.is_synced());
         match self.config.fsync {
-            Fsync::Interval if unsynced => SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed()),
+            Fsync::Interval if unsynced => {
+                SYNC_INTERVAL.saturating_sub(now().duration_since(self.last_sync))
+            }
             _ => Duration::from_secs(3600),
         }
     }
 
     fn until_beat(&self) -> Duration {
-        BEAT.saturating_sub(self.last_beat.elapsed())
+        BEAT.saturating_sub(now().duration_since(self.last_beat))
     }
 
     /// A sign of life for others, and a look whether they have believed it.
-    fn beat(&mut self) {
+    pub fn beat(&mut self) {
         if self.until_beat().is_zero() {
-            self.last_beat = Instant::now();
+            self.last_beat = now();
             self.instance.beat();
             self.check_in_place();
         }
@@ -182,7 +183,7 @@ impl WriterThread {
     /// With `fallback.whenFull: 'discardOldest'`: the oldest file goes. What is gathered is written first:
     /// it may be all that there is.
     fn make_room(&mut self, text: &mut Text) -> bool {
-        let was_tried = self.full_until.is_some_and(|until| Instant::now() < until);
+        let was_tried = self.full_until.is_some_and(|until| now() < until);
         if self.config.when_full == WhenFull::DiscardNewest || was_tried {
             return false;
         }
@@ -194,7 +195,7 @@ impl WriterThread {
             self.discard_oldest()
         };
         self.cap.refresh();
-        self.full_until = (!has).then(|| Instant::now() + ROOM_PAUSE);
+        self.full_until = (!has).then(|| now() + ROOM_PAUSE);
         has
     }
 
@@ -206,6 +207,7 @@ impl WriterThread {
         let directory = self.instance.open_directory();
         if let Err(error) = directory.and_then(|directory| directory.remove(&oldest.name)) {
             warn!(name = oldest.name, %error, "a fallback file could not be discarded");
+            self.instance.still_sealed(oldest);
             return false;
         }
         self.instance.removed();
@@ -278,7 +280,7 @@ impl WriterThread {
 
     /// Sleeps, but not for long once the publisher is ending.
     fn pause(&mut self, delay: Duration) {
-        let start = Instant::now();
+        let start = now();
         loop {
             let closing = self.closing.load(Ordering::Relaxed);
             let delay = if closing {
@@ -287,7 +289,7 @@ impl WriterThread {
                 delay
             };
             let Some(left) = delay
-                .checked_sub(start.elapsed())
+                .checked_sub(now().duration_since(start))
                 .filter(|left| !left.is_zero())
             else {
                 return;
@@ -335,7 +337,7 @@ impl WriterThread {
         {
             file.take_back();
             (written, must_seal) = (0, true);
-            result = Err(self.sync_failed(&path, &error));
+            result = Err(Self::sync_failed(&path, &error));
         }
         self.cap.written(written as u64);
         if must_seal {
@@ -350,8 +352,8 @@ impl WriterThread {
             .next_file()
             .map_err(|error| cannot("use", &self.config.directory, &error))?;
         let path = directory.path_of(&name);
-        let (mode, keeps) = (self.config.modes.file, self.config.fsync != Fsync::Never);
-        let file = CurrentFile::create(&directory, name, sequence, mode, keeps)
+        let (mode, fsync) = (self.config.modes.file, self.config.fsync);
+        let file = CurrentFile::create(&directory, name, sequence, mode, fsync)
             .map_err(|error| cannot("create", &path, &error))?;
         debug!(path = %path.display(), "fallback file begun");
         self.instance.created();
@@ -388,7 +390,7 @@ impl WriterThread {
 
     /// What could not be synced goes to another file, as far as it is still in memory.
     fn sync(&mut self) {
-        self.last_sync = Instant::now();
+        self.last_sync = now();
         let Some(file) = self.current.as_mut().filter(|file| !file.is_synced()) else {
             return;
         };
@@ -397,7 +399,7 @@ impl WriterThread {
         };
         let path = file.path().display().to_string();
         let kept = file.take_back();
-        self.sync_failed(&path, &error);
+        self.statistics.file_error(Self::sync_failed(&path, &error));
         self.seal_unsynced();
         if let Some(mut text) = kept {
             self.statistics
@@ -406,11 +408,10 @@ impl WriterThread {
         }
     }
 
-    fn sync_failed(&self, path: &str, error: &io::Error) -> String {
+    /// Returns what is counted, by whoever tries again.
+    fn sync_failed(path: &str, error: &io::Error) -> String {
         error!(path, %error, "the fallback file could not be synced; going on in a new one");
-        let error = format!("cannot sync {path}: {error}");
-        self.statistics.file_error(error.clone());
-        error
+        format!("cannot sync {path}: {error}")
     }
 
     pub fn seal(&mut self) {
@@ -453,13 +454,10 @@ impl WriterThread {
     }
 
     /// `fallback.keepRefused`.
-    fn keep_refused(&mut self, mut batch: Batch, reason: Reason, why: &str) {
+    fn keep_refused(&mut self, batch: Batch, reason: Reason, why: &str) {
         let amount = batch.remaining();
         let (topics, encoding) = (&self.topics, self.encoding);
-        let kept = self
-            .refused
-            .keep(&self.instance, &mut batch, topics, encoding, why);
-        match kept {
+        match keep_refused(&self.instance, &batch, topics, encoding, why) {
             Ok(()) => {
                 error!(
                     messages = amount.messages,
