@@ -3,8 +3,8 @@
 
 import { runMain } from './command.mjs'
 import { needsKafka, runJest, takesLong, testFiles } from './jest.mjs'
-import { checkFormat, checkRust, checkTypes } from './lint.mjs'
-import { buildAddon, cargoEnv, installDependencies } from './setup.mjs'
+import { checkFormat, checkRust, checkTypes, unitTestEnv } from './lint.mjs'
+import { buildAddon, installDependencies } from './setup.mjs'
 import { sideBySide, step } from './steps.mjs'
 import { checkTools } from './tools.mjs'
 
@@ -28,7 +28,7 @@ await runMain(async () => {
       name: 'Rust unit tests',
       command: 'cargo',
       args: ['test', '--locked', '--release'],
-      env: await cargoEnv(),
+      env: await unitTestEnv(),
     },
   ])
 })

@@ -4,7 +4,12 @@ import { nodeModule, run } from './command.mjs'
 import { cargoEnv } from './setup.mjs'
 import { step } from './steps.mjs'
 
-export const cargo = async (...args) => run('cargo', args, { env: await cargoEnv() })
+const cargo = async (...args) => run('cargo', args, { env: await cargoEnv() })
+
+/** Of `cargo test`: models and properties are tried with the same cases each time. Others: `test:soak`. */
+export async function unitTestEnv() {
+  return { ...(await cargoEnv()), PROPTEST_RNG_SEED: process.env.PROPTEST_RNG_SEED ?? '20261127' }
+}
 
 export async function checkFormat() {
   await step('rustfmt', () => cargo('fmt', '--check'))

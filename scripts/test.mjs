@@ -6,7 +6,7 @@ import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { root, run, runMain } from './command.mjs'
 import { fetchKafka, needsKafka, runJest, testFiles } from './jest.mjs'
-import { cargo, checkFormat, checkRust, checkTypes } from './lint.mjs'
+import { checkFormat, checkRust, checkTypes, unitTestEnv } from './lint.mjs'
 import { buildAddon, installDependencies } from './setup.mjs'
 import { sideBySide, step } from './steps.mjs'
 import { checkTools } from './tools.mjs'
@@ -18,7 +18,8 @@ async function testAll() {
   await checkRust()
   await step('build', buildAddon)
   await checkTypes()
-  await step('Rust unit tests', () => cargo('test', '--locked', '--release'))
+  const env = await unitTestEnv()
+  await step('Rust unit tests', () => run('cargo', ['test', '--locked', '--release'], { env }))
   await step('speed', () => run('node', ['bench/guard.mjs']))
   await step('Kafka for the tests', fetchKafka)
   // Most of jest's time is waiting.
