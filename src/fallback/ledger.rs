@@ -8,6 +8,7 @@
 //! can read are held: they are remembered by where they are, and never settled.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::ops::Range;
 
 use crate::message::TopicId;
 
@@ -64,11 +65,16 @@ pub struct Ledger {
     held_for: HashSet<TopicId>,
     /// There is more to be held than can be remembered.
     is_stopped: bool,
+    /// What an earlier process has left behind for some topics, as far as it was not looked at yet: a line
+    /// there that can't be read may be one of theirs.
+    doubtful: Range<u64>,
 }
 
 impl Ledger {
     pub fn new(checkpoint: Checkpoint) -> Self {
+        let lowest = checkpoint.floors.values().copied().min();
         Ledger {
+            doubtful: lowest.unwrap_or(checkpoint.base)..checkpoint.base,
             base: checkpoint.base,
             floors: checkpoint.floors,
             held: checkpoint.held,
@@ -193,9 +199,9 @@ impl Ledger {
             || self.is_held(offset)
     }
 
-    /// Whether a line that is no message was dealt with before.
-    pub fn is_base_above(&self, offset: u64) -> bool {
-        offset < self.base
+    /// Whether a line that is no message, or none any more, was not dealt with before.
+    pub fn is_unread(&self, offset: u64) -> bool {
+        offset >= self.base || self.doubtful.contains(&offset) || self.is_held(offset)
     }
 
     /// Where the pass is: all before was looked at.
@@ -240,6 +246,9 @@ impl Ledger {
 
     /// All lines before `offset` were looked at.
     pub fn read_to(&mut self, offset: u64) {
+        if self.position <= self.doubtful.start {
+            self.doubtful.start = self.doubtful.start.max(offset);
+        }
         self.position = offset;
     }
 
@@ -473,6 +482,27 @@ mod tests {
         ledger.settled(21, &halted);
         ledger.end_pass(&halted);
         assert!(ledger.is_complete(80));
+    }
+
+    #[test]
+    fn a_line_that_can_not_be_read_may_be_one_that_was_left_behind() {
+        let mut ledger = Ledger::new(Checkpoint {
+            base: 100,
+            floors: HashMap::from([(B, 30)]),
+            ..Checkpoint::default()
+        });
+        let unread = |ledger: &Ledger| [10, 30, 60, 100].map(|offset| ledger.is_unread(offset));
+        assert_eq!(unread(&ledger), [false, true, true, true]);
+        // That of a topic in trouble is passed over, and read another time.
+        ledger.begin_pass(0, &Halted::from([B]));
+        ledger.read_to(120);
+        ledger.end_pass(&Halted::from([B]));
+        assert_eq!(unread(&ledger), [false, true, true, false]);
+        ledger.begin_pass(0, &Halted::new());
+        ledger.read_to(50);
+        assert_eq!(unread(&ledger), [false, false, true, false]);
+        ledger.read_to(120);
+        assert_eq!(unread(&ledger), [false, false, false, false]);
     }
 
     #[test]

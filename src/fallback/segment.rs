@@ -197,11 +197,14 @@ impl Segment {
             let is_left = line.offset >= everything_after
                 || self.ledger.is_held(line.offset)
                 || match line.content {
-                    Content::NotKept | Content::Lost => false,
-                    Content::Text(text) => record::parse(text).is_ok_and(|message| {
-                        let topic = topics.intern(&message.topic);
-                        self.ledger.is_unsettled(line.offset, topic)
-                    }),
+                    Content::NotKept | Content::Lost => self.ledger.is_unread(line.offset),
+                    Content::Text(text) => match record::parse(text) {
+                        Ok(message) => {
+                            let topic = topics.intern(&message.topic);
+                            self.ledger.is_unsettled(line.offset, topic)
+                        }
+                        Err(_) => self.ledger.is_unread(line.offset),
+                    },
                 };
             count += u64::from(is_left);
             if line.next >= until {

@@ -151,9 +151,7 @@ impl Replay {
                     reason: why.to_string(),
                     is_lost,
                 };
-                let is_news =
-                    !segment.ledger.is_base_above(offset) || segment.ledger.is_held(offset);
-                if is_news && !self.reject(id, reject) {
+                if segment.ledger.is_unread(offset) && !self.reject(id, reject) {
                     return Next::Ended;
                 }
                 return self.read_to(id, offset, next);
