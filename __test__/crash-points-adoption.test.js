@@ -1,5 +1,7 @@
 // Taking over what a process has left, died of or failed at any system call: whoever comes next publishes
 // all of it, but for what was settled before, which is not published again.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const { randomUUID } = require('node:crypto')

@@ -1,5 +1,7 @@
 // A writer that dies at the nth of its system calls on the directory, or whose nth fails, for every n:
 // what it counted as on disk is there, in its order, and nothing is in a file twice.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const { Child, killChildren } = require('./support/children')

@@ -1,4 +1,6 @@
 // Directories that can't be measured, and disks that hang for ever, also while the publisher ends.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const { Faults } = require('./support/faults')

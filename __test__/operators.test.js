@@ -1,5 +1,7 @@
 // What an operator can choose: what is kept of what could not be published, what is discarded when the
 // directory is full, how old messages may be, and who may read the files.
+//
+// Takes long.
 
 const fs = require('node:fs')
 const path = require('node:path')
