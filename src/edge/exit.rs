@@ -34,8 +34,8 @@ struct Live {
     hooked: HashSet<ThreadId>,
 }
 
-/// Remembers a publisher. Called after its client was made: `exit` runs the
-/// handlers that were set last first, and OpenSSL's own must not run before this.
+/// Remembers a publisher. Called after its client was made: `exit` runs the handlers that were set last
+/// first, and OpenSSL's own must not run before this.
 pub fn watch(env: &Env, shared: &Arc<Shared>) -> Result<()> {
     let thread = std::thread::current().id();
     let newly_hooked = {

@@ -270,6 +270,7 @@ impl Backlog {
         let segments = &self.segments;
         if self.order.len() > 2 * segments.len() + 16 {
             self.order.retain(|id| segments.contains_key(id));
+            self.seen = 0;
             self.look_again();
         }
         while let Some(first) = self.order.front()

@@ -131,9 +131,12 @@ impl Inquirer {
             };
             let sender = sender.clone();
             let try_it = move || {
-                let opened = redirect::resolve_host(&address.host, address.port)
+                let all = redirect::resolve_host(&address.host, address.port);
+                // One that swallows packets leaves time for the others of its name.
+                let each = timeout / u32::try_from(all.len().max(1)).unwrap_or(u32::MAX);
+                let opened = all
                     .into_iter()
-                    .any(|ip| TcpStream::connect_timeout(&ip, timeout).is_ok());
+                    .any(|ip| TcpStream::connect_timeout(&ip, each).is_ok());
                 // Nobody listens any more once another has opened.
                 let _ = sender.send(opened);
             };
