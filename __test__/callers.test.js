@@ -415,6 +415,60 @@ test.each([
   if (!hasKafka) expect(printed.growth).toBeLessThan(40)
 })
 
+test('... also while there is always something in memory', async () => {
+  const { printed } = await inProcess(`
+    const cluster = new MockCluster({ brokers: 1 })
+    cluster.createTopic('steady', { partitions: 1 })
+    cluster.setLatency(50)
+    let closed = 0
+    const logFunction = (_level, _clientId, text) => { if (text.includes('a Kafka client is closed')) closed++ }
+    const kp = new KafkaPublisher({ ...options, logger: { logFunction }, connectionString: cluster.connectionString })
+    await kp.init()
+    // Each takes 50 ms.
+    let steady = 0
+    const timer = setInterval(() => kp.queue('k', { i: steady++ }, 'steady'), 2)
+    let n = 0
+    while (closed < 2 && n < 20_000) {
+      for (let i = 0; i < 20; i++) kp.queue('k', {}, 'made-up-' + n++)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    clearInterval(timer)
+    cluster.setLatency(0)
+    await kp.end()
+    const { discardedCnt, unaccountedCnt, queueCnt, sentCnt, fallback } = kp.getStatistics()
+    const values = (await cluster.readTopic('steady')).map(({ value }) => JSON.parse(value).i)
+    print({ closed, discarded: discardedCnt.total, unaccountedCnt, lost: queueCnt - sentCnt - fallback.messages,
+      isInOrder: values.every((value, i) => value === i), missing: steady - values.length })
+    process.exit(0)
+  `)
+  const { closed, ...rest } = printed
+  expect(closed).toBeGreaterThan(1)
+  expect(rest).toEqual({ discarded: 0, unaccountedCnt: 0, lost: 0, isInOrder: true, missing: 0 })
+})
+
+test('... and when they come from files', async () => {
+  const { printed } = await inProcess(`
+    const cluster = new MockCluster({ brokers: 1 })
+    cluster.brokerDown()
+    let lines = ''
+    const logFunction = (_level, _clientId, text) => { lines += text }
+    const kp = new KafkaPublisher({ ...options, logger: { logFunction }, connectionString: cluster.connectionString })
+    for (let i = 0; i < 3000; i++) kp.queue('k', {}, 'made-up-' + i)
+    while (kp.getStatistics().fallback.messages < 3000) await new Promise((resolve) => setTimeout(resolve, 10))
+    cluster.brokerUp()
+    const isForgotten = () => /topics without messages are forgotten/.test(lines)
+    for (let i = 0; i < 2000 && !isForgotten(); i++) {
+      kp.queue('k', {}, 't')
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    await kp.end()
+    const { discardedCnt, unaccountedCnt, queueCnt, sentCnt, fallback } = kp.getStatistics()
+    print({ isForgotten: isForgotten(), discarded: discardedCnt.total, unaccountedCnt, lost: queueCnt - sentCnt - fallback.messages })
+    process.exit(0)
+  `)
+  expect(printed).toEqual({ isForgotten: true, discarded: 0, unaccountedCnt: 0, lost: 0 })
+})
+
 test('lastReset is the start until resetStatistics() is called', () => {
   const before = Math.floor(Date.now() / 1000) * 1000
   const { lastReset, filePublisher } = make().getStatistics()

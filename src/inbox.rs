@@ -9,6 +9,7 @@
 mod chunks;
 mod limits;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use tokio::sync::Notify;
 use chunks::Chunks;
 pub use limits::Limits;
 
-use crate::message::{Amount, Batch, Reason, Record};
+use crate::message::{Amount, Batch, Reason, Record, TopicId};
 use crate::statistics::{Counts, Statistics};
 
 /// Least room for a message that a chunk must have; below it the next chunk is begun.
@@ -157,15 +158,10 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    /// Does `work` while nothing is in memory, here or elsewhere, and nothing can be accepted. Returns
-    /// whether it did.
-    pub fn while_empty(&self, work: impl FnOnce()) -> bool {
+    /// Does `work` with the topics of the messages that are here, while none can be accepted.
+    pub fn with_topics<T>(&self, work: impl FnOnce(&HashSet<TopicId>) -> T) -> T {
         let state = self.lock();
-        let is_empty = state.held.is_zero() && self.statistics.is_memory_empty();
-        if is_empty {
-            work();
-        }
-        is_empty
+        work(&state.chunks.topics())
     }
 
     pub fn held(&self) -> Amount {

@@ -6,7 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use crate::topics::{ById, TopicId, Topics};
+pub use crate::topics::{ById, MANY as MANY_TOPICS, TopicId, Topics};
 
 /// Longest topic name that Kafka takes, in bytes.
 pub const MAX_TOPIC_LENGTH: usize = 249;
@@ -259,6 +259,11 @@ impl Batch {
     }
 
     /// The messages that have not been taken yet, in order.
+    /// The topics of the remaining messages, one by one.
+    pub fn topics(&self) -> impl Iterator<Item = TopicId> {
+        self.remaining_messages().map(|(record, ..)| record.topic)
+    }
+
     pub fn remaining_messages(&self) -> impl Iterator<Item = (&Record, &[u8], &[u8])> {
         let mut offset = self.next_offset;
         self.records[self.next..].iter().map(move |record| {

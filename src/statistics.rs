@@ -285,16 +285,9 @@ impl Statistics {
         self.waiting_cost.load(Ordering::Relaxed)
     }
 
-    /// Whether neither worker, librdkafka nor writer has a message.
-    pub fn is_memory_empty(&self) -> bool {
-        let counts = &self.lock().counts;
-        let all = [
-            counts.worker,
-            counts.flight,
-            counts.writer,
-            counts.replaying,
-        ];
-        all.iter().all(|amount| amount.is_zero())
+    /// Whether the writer has no message.
+    pub fn is_all_written(&self) -> bool {
+        self.lock().counts.writer.is_zero()
     }
 
     pub fn flight(&self) -> Amount {

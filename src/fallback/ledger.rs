@@ -299,6 +299,11 @@ impl Ledger {
         self.advance(halted);
     }
 
+    /// The topics that it knows, between passes.
+    pub fn topics(&self) -> impl Iterator<Item = TopicId> {
+        self.floors.keys().chain(&self.held_for).copied()
+    }
+
     /// The topic of a message that is on its way.
     pub fn topic_of(&self, id: u64) -> Option<TopicId> {
         let index = id.checked_sub(self.first_id)?;

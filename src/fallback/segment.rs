@@ -200,7 +200,7 @@ impl Segment {
                     Content::NotKept | Content::Lost => self.ledger.is_unread(line.offset),
                     Content::Text(text) => match record::parse(text) {
                         Ok(message) => {
-                            let topic = topics.intern(&message.topic);
+                            let topic = topics.intern_filed(&message.topic);
                             self.ledger.is_unsettled(line.offset, topic)
                         }
                         Err(_) => self.ledger.is_unread(line.offset),
@@ -345,7 +345,7 @@ fn load_progress(
             return Ok(Checkpoint {
                 base: progress.base,
                 floors: floors
-                    .map(|(topic, floor)| (topics.intern(topic), *floor))
+                    .map(|(topic, floor)| (topics.intern_filed(topic), *floor))
                     .collect(),
                 held: progress.held.into_iter().collect(),
             });

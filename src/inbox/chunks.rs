@@ -2,9 +2,9 @@
 //! ones that are filled again. In steady state nothing is allocated, and nothing is ever moved to a
 //! larger arena.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
-use crate::message::{Batch, Reason, Record};
+use crate::message::{Batch, Reason, Record, TopicId};
 
 /// Size of a chunk's arena, in bytes. Larger messages get a chunk of their own.
 pub(super) const CHUNK: usize = 256 * 1024;
@@ -80,6 +80,11 @@ impl Chunks {
         }
         let next = self.spare.pop().unwrap_or_default();
         Some(std::mem::replace(&mut self.current, next))
+    }
+
+    pub(super) fn topics(&self) -> HashSet<TopicId> {
+        let batches = self.full.iter().chain([&self.current]);
+        batches.flat_map(Batch::topics).collect()
     }
 
     /// Keeps an emptied chunk for the next use, if there are not enough of them.

@@ -65,7 +65,7 @@ impl Worker {
     /// Hands messages to librdkafka while live ones leave room.
     fn hand_files_over(&mut self) -> bool {
         let mut busy = false;
-        self.replay.check_batches(&mut self.producers);
+        self.replay.check_renewal(&mut self.producers);
         while self.live_leaves_room() {
             let (replay, mut context) = self.replaying();
             match replay.hand_over(&mut context) {

@@ -271,7 +271,7 @@ impl Worker {
         busy |= self.poll_reports();
         self.check_time();
         self.check_knowledge();
-        self.check_batches();
+        self.check_renewal();
         busy |= self.route();
         busy |= self.replay();
         self.close_clients_that_are_of_no_use();

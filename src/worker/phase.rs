@@ -41,8 +41,9 @@ enum HandOver {
     Open,
     /// Librdkafka's own queue is full (`queue.buffering.max.messages`), until reports come.
     Full,
-    /// Waits until all is acknowledged: then the producer gets smaller batches.
-    Shrinking {
+    /// Waits until all is acknowledged: then the producer is replaced by one with smaller batches, or
+    /// without the topics that were forgotten.
+    Renewing {
         since: Instant,
     },
     Taking(Taking),
@@ -208,29 +209,29 @@ impl Phase {
         }
     }
 
-    /// The next batches have to be smaller. While something is taken back they will be anyway.
-    pub(super) fn begin_shrinking(&mut self, now: Instant) {
+    /// The producer has to be a new one. While something is taken back it will be anyway.
+    pub(super) fn begin_renewing(&mut self, now: Instant) {
         if let Phase::Up(Up { hand_over, .. }) = self
             && matches!(hand_over, HandOver::Open | HandOver::Full)
         {
-            *hand_over = HandOver::Shrinking { since: now };
+            *hand_over = HandOver::Renewing { since: now };
         }
     }
 
-    /// Since when smaller batches have been waited for.
-    pub(super) fn shrinking_since(&self) -> Option<Instant> {
+    /// Since when a new producer has been waited for.
+    pub(super) fn renewing_since(&self) -> Option<Instant> {
         match self {
             Phase::Up(Up {
-                hand_over: HandOver::Shrinking { since },
+                hand_over: HandOver::Renewing { since },
                 ..
             }) => Some(*since),
             _ => None,
         }
     }
 
-    pub(super) fn end_shrinking(&mut self) {
+    pub(super) fn end_renewing(&mut self) {
         if let Phase::Up(Up { hand_over, .. }) = self
-            && matches!(hand_over, HandOver::Shrinking { .. })
+            && matches!(hand_over, HandOver::Renewing { .. })
         {
             *hand_over = HandOver::Open;
         }
@@ -362,17 +363,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_handed_over_while_librdkafka_is_full_shrinks_or_gives_back() {
+    fn nothing_is_handed_over_while_librdkafka_is_full_renewed_or_gives_back() {
         let mut phase = publishing();
         phase.becomes_full();
         assert!(!phase.is_open());
-        phase.begin_shrinking(Instant::now());
+        phase.begin_renewing(Instant::now());
         phase.has_room_again();
-        assert!(!phase.is_open() && phase.shrinking_since().is_some());
+        assert!(!phase.is_open() && phase.renewing_since().is_some());
         phase.begin_taking(taking(AfterTaking::Sort));
-        phase.begin_shrinking(Instant::now());
+        phase.begin_renewing(Instant::now());
         phase.becomes_full();
-        assert!(phase.is_taking() && phase.shrinking_since().is_none());
+        assert!(phase.is_taking() && phase.renewing_since().is_none());
         phase.end_taking();
         assert!(phase.is_open());
     }

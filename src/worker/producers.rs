@@ -214,14 +214,16 @@ impl Producers {
         }
     }
 
-    /// Librdkafka never forgets a topic. Nothing is on its way to any of these clients.
-    pub(super) fn close_those_with_many_topics(&mut self, many: usize) {
-        for spare in [&mut self.main, &mut self.alone, &mut self.replay] {
-            let topics = spare.producer.as_ref().map_or(0, Producer::topic_count);
-            if topics > many {
-                close(spare);
-            }
-        }
+    pub(super) fn main_topic_count(&self) -> usize {
+        topic_count(&self.main)
+    }
+
+    pub(super) fn alone_topic_count(&self) -> usize {
+        topic_count(&self.alone)
+    }
+
+    pub(super) fn replay_topic_count(&self) -> usize {
+        topic_count(&self.replay)
     }
 
     /// The cluster does not take idempotent producers. Returns whether that is news; then the main
@@ -259,6 +261,10 @@ enum Use {
     Main,
     Alone,
     Replay,
+}
+
+fn topic_count(spare: &Spare) -> usize {
+    spare.producer.as_ref().map_or(0, Producer::topic_count)
 }
 
 /// Destroying a client waits for its threads: not the worker's work.

@@ -199,7 +199,7 @@ impl Worker {
     /// A batch was refused as too large: the next ones are smaller.
     fn batch_was_too_large(&mut self) {
         if self.producers.shrink_main() {
-            self.phase.begin_shrinking(Instant::now());
+            self.phase.begin_renewing(Instant::now());
         }
     }
 

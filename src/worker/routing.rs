@@ -9,12 +9,12 @@ use super::taking::AfterTaking;
 use super::troubles::{Target, Way};
 use super::{Held, Worker};
 use crate::inbox::Limits;
-use crate::kafka::{Outcome, Producer, Ticket, classify, describe};
+use crate::kafka::{Outcome, Ticket, classify, describe};
 use crate::message::{Amount, Batch, Reason, Record, now_ms};
 use crate::statistics::Place;
 
-/// How long smaller batches wait for what is on its way, where that may be for ever.
-const SMALLER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a new client waits for what is on its way, where that may be for ever.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a turn may take with topics that librdkafka hears of for the first time: with thousands of
 /// them it is busy, and holds up who tells it of more.
@@ -129,7 +129,7 @@ impl Worker {
         let room = self
             .flight_limit()
             .saturating_sub(self.shared.statistics.flight().cost());
-        let topics = self.producers.open_main().map_or(0, Producer::topic_count);
+        let topics = self.producers.main_topic_count();
         let mut has_time = true;
         let mut sent = Amount::default();
         let mut to_file = Batch::default();
@@ -144,7 +144,7 @@ impl Worker {
                 Handed::Later => break,
             }
             batch.advance();
-            let topics_now = self.producers.open_main().map_or(0, Producer::topic_count);
+            let topics_now = self.producers.main_topic_count();
             if topics_now > topics && now.elapsed() > TURN {
                 has_time = false;
                 break;
@@ -215,16 +215,16 @@ impl Worker {
         }
     }
 
-    /// A producer's batch size is for life, so it is replaced: when it has nothing on its way, or
-    /// messages could arrive twice. One that never has nothing on its way is not waited for.
-    pub(super) fn check_batches(&mut self) {
-        let Some(since) = self.phase.shrinking_since() else {
+    /// A producer's batch size and its topics are for life, so it is replaced: when it has nothing on its
+    /// way, or messages could arrive twice. One that never has nothing on its way is not waited for.
+    pub(super) fn check_renewal(&mut self) {
+        let Some(since) = self.phase.renewing_since() else {
             return;
         };
         if self.flight.main.is_empty() {
-            self.phase.end_shrinking();
+            self.phase.end_renewing();
             self.producers.close_main();
-        } else if since.elapsed() > self.config.retry_window.unwrap_or(SMALLER_PATIENCE) {
+        } else if since.elapsed() > self.config.retry_window.unwrap_or(RENEWAL_PATIENCE) {
             self.take_back(AfterTaking::Rebuild);
         }
     }

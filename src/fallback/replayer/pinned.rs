@@ -122,7 +122,7 @@ impl Replay {
             };
             let is_left = segment.ledger.is_held(line.offset)
                 || record::parse(text).is_ok_and(|message| {
-                    let topic = topics.intern(&message.topic);
+                    let topic = topics.intern_filed(&message.topic);
                     segment.ledger.is_unsettled(line.offset, topic)
                 });
             if is_left {

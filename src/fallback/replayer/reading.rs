@@ -157,7 +157,7 @@ impl Replay {
                 return self.read_to(id, offset, next);
             }
         };
-        let topic = self.topics.intern(&message.topic);
+        let topic = self.topics.intern_filed(&message.topic);
         if !segment.ledger.is_due(offset, topic, &self.halted) {
             segment.ledger.read_to(next);
             return Next::GoOn;

@@ -6,7 +6,7 @@
 //! [`Ledger`](crate::fallback::ledger::Ledger)s advance, and so do progress files. The room for messages
 //! on their way is counted from what progress files say, so a crash repeats no more than that.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crate::fallback::lines::Lines;
 use crate::fallback::meter::Meter;
 use crate::fallback::names::SegmentId;
 use crate::fallback::rejected_limit::RejectedLimit;
-use crate::message::{TopicId, Topics};
+use crate::message::{MANY_TOPICS, TopicId, Topics};
 use crate::options::{Fsync, ReplayConfig};
 use crate::statistics::{ReplayGauges, ReplayState, Statistics};
 
@@ -48,6 +48,8 @@ pub struct Replay {
     pub(super) offered_one: bool,
     pub(super) halted: Halted,
     pub(super) resumed: Vec<TopicId>,
+    /// When more topics than these are known, those of no file are released.
+    release_at: usize,
     /// Files of which something is on its way, and the one that is being read.
     pub(super) passes: HashMap<SegmentId, Pass>,
     pub(super) reading: Option<(SegmentId, Lines)>,
@@ -110,6 +112,7 @@ impl Replay {
             offered_one: false,
             halted: Halted::new(),
             resumed: Vec::new(),
+            release_at: MANY_TOPICS,
             passes: HashMap::new(),
             reading: None,
             runs: VecDeque::new(),
@@ -167,6 +170,7 @@ impl Replay {
                 self.halted.remove(&topic);
                 self.backlog.look_again();
             }
+            self.release_topics();
         }
         let mut wait = self.save_due().min(self.backlog.sync_removals());
         self.look_for_heritage(offers);
@@ -177,6 +181,20 @@ impl Replay {
         self.rejected_limit.keep(&self.instance);
         self.gauge();
         wait
+    }
+
+    /// Of files whose messages have all been settled, no topic is needed any more.
+    fn release_topics(&mut self) {
+        if self.topics.count() <= self.release_at {
+            return;
+        }
+        let mut needed: HashSet<TopicId> = HashSet::new();
+        for segment in self.backlog.segments.values() {
+            needed.extend(segment.ledger.topics());
+        }
+        let kept = self.topics.release_filed(|topic| needed.contains(&topic));
+        self.release_at = MANY_TOPICS.max(2 * kept);
+        self.halted.retain(|topic| needed.contains(topic));
     }
 
     fn stop_reading(&mut self) {

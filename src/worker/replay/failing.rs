@@ -9,7 +9,7 @@ use tracing::warn;
 use super::super::collected::Returned;
 use super::super::troubles::Target;
 use super::super::verdict::{Case, Extent, Verdict, decide, is_old};
-use super::{Action, Context, Replaying};
+use super::{Action, Context, Renewal, Replaying};
 use crate::kafka::{Origin, Outcome, Ticket, classify, describe};
 use crate::message::{Amount, Record};
 
@@ -74,7 +74,7 @@ impl Replaying {
         let partition = fate.record.partition;
         match verdict {
             Verdict::Smaller if context.producers.can_be_smaller() => {
-                self.smaller_batches = true;
+                self.renewal = Some(Renewal::SmallerBatches);
                 Action::GoesAgain(ticket)
             }
             Verdict::Smaller | Verdict::Alone => {

@@ -75,8 +75,14 @@ pub(super) struct Replaying {
     retimed: HashMap<TopicId, Instant>,
     /// How often messages were refused alone, and not said why, by what they are.
     tries: HashMap<u64, u32>,
-    /// Nothing is handed over until all is reported: then batches become smaller.
-    smaller_batches: bool,
+    /// Nothing is handed over until all is reported: then the client is replaced.
+    renewal: Option<Renewal>,
+}
+
+/// Why the client has to be replaced: what it was made for, or knows, is for life.
+enum Renewal {
+    SmallerBatches,
+    FewerTopics,
 }
 
 impl Replaying {
@@ -95,7 +101,7 @@ impl Replaying {
             alone: HashMap::new(),
             retimed: HashMap::new(),
             tries: HashMap::new(),
-            smaller_batches: false,
+            renewal: None,
         }
     }
 
@@ -140,6 +146,13 @@ impl Replaying {
     /// Whether there are topics whose messages wait in their files.
     pub(super) fn holds_back(&self) -> bool {
         !self.halted.is_empty()
+    }
+
+    /// Forgets the other topics.
+    pub(super) fn retain(&mut self, is_known: impl Fn(TopicId) -> bool) {
+        self.halted.retain(|topic| is_known(*topic));
+        self.alone.retain(|topic, _| is_known(*topic));
+        self.retimed.retain(|topic, _| is_known(*topic));
     }
 
     /// Whether it has to be looked at which topics' trouble may be over.

@@ -10,7 +10,7 @@ use super::super::producers::Producers;
 use super::super::sizes::RefusedSizes;
 use super::super::troubles::{Target, Troubles, Way};
 use super::failing::{Fate, fingerprint};
-use super::{Action, Numbered, Replaying};
+use super::{Action, Numbered, Renewal, Replaying};
 use crate::kafka::Ticket;
 use crate::message::{Amount, Record, TopicId, now_ms};
 
@@ -97,7 +97,7 @@ enum Handed {
 impl Replaying {
     /// Hands over the messages of one batch, as far as there is room.
     pub(in super::super) fn hand_over(&mut self, context: &mut Context<'_>) -> Progress {
-        if self.smaller_batches || self.on_its_way.cost() >= context.room() {
+        if self.renewal.is_some() || self.on_its_way.cost() >= context.room() {
             return Progress::Nothing;
         }
         let Some(numbered) = self.waiting.pop_front() else {
@@ -220,12 +220,22 @@ impl Replaying {
         true
     }
 
-    /// A producer's batch size is for life: it is replaced when it has nothing on its way.
-    pub(in super::super) fn check_batches(&mut self, producers: &mut Producers) {
-        if self.smaller_batches && self.has_landed() {
-            self.smaller_batches = false;
-            producers.make_batches_smaller();
-            producers.close_replay();
+    /// The client knows too many topics.
+    pub(in super::super) fn renew(&mut self) {
+        self.renewal.get_or_insert(Renewal::FewerTopics);
+    }
+
+    /// It is replaced when it has nothing on its way.
+    pub(in super::super) fn check_renewal(&mut self, producers: &mut Producers) {
+        if !self.has_landed() {
+            return;
         }
+        let Some(renewal) = self.renewal.take() else {
+            return;
+        };
+        if matches!(renewal, Renewal::SmallerBatches) {
+            producers.make_batches_smaller();
+        }
+        producers.close_replay();
     }
 }
