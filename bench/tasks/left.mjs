@@ -22,6 +22,9 @@ export async function leave({ directory, topic, bytes, count, size, elsewhere })
   await rm(directory, { recursive: true, force: true })
   const job = JSON.stringify({ directory, topic, bytes, count, size, elsewhere })
   await execute(process.execPath, [PROGRAM, job])
+  // They are on disk, as those of dead processes are: else the kernel's writing of them is measured too,
+  // or not, as it happens.
+  await execute('sync')
 }
 
 /** Resident memory and open files of this process. */
