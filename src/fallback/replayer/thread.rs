@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use super::protocol::{Offer, Offers, Permission, ReplayerParts, Verdicts};
+use super::protocol::{Offer, Offers, Permission, ReplayerParts};
 use crate::fallback::backlog::{Backlog, Due};
 use crate::fallback::clock::now;
 use crate::fallback::instance::Instance;
@@ -34,6 +34,9 @@ const SAVE_INTERVAL: Duration = Duration::from_millis(20);
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// Nothing to do but to wait for a command.
 const IDLE: Duration = Duration::from_secs(1);
+
+mod passes;
+mod verdicts;
 
 pub struct Replay {
     pub(super) config: ReplayConfig,
@@ -329,170 +332,6 @@ impl Replay {
                 false
             }
         }
-    }
-
-    /// What became of messages that were offered.
-    pub fn hear(&mut self, verdicts: Verdicts) {
-        for (id, why) in verdicts.rejected {
-            if let Some((segment, local)) = self.answered(id) {
-                self.refused(segment, local, &why);
-            }
-        }
-        let mut delivered: HashMap<SegmentId, u64> = HashMap::new();
-        for id in verdicts.delivered {
-            if let Some((id, local)) = self.answered(id)
-                && let Some(segment) = self.backlog.segments.get_mut(&id)
-                && segment.ledger.settled(local, &self.halted)
-            {
-                *delivered.entry(id).or_default() += 1;
-            }
-        }
-        for (id, messages) in delivered {
-            if let Some(segment) = self.backlog.segments.get_mut(&id) {
-                segment.messages = segment.messages.saturating_sub(messages);
-            }
-            self.statistics.replayed(messages);
-        }
-        for id in verdicts.returned {
-            if let Some((segment, local)) = self.answered(id) {
-                self.came_back(segment, local);
-            }
-        }
-    }
-
-    /// Whose message this is, and its number there. Each is asked for once.
-    fn answered(&mut self, id: u64) -> Option<(SegmentId, u64)> {
-        let at = self.runs.partition_point(|run| run.first + run.count <= id);
-        let run = self.runs.get_mut(at).filter(|run| run.first <= id)?;
-        run.left = run.left.saturating_sub(1);
-        let found = (run.segment, run.local + (id - run.first));
-        let serial = run.pass;
-        while self.runs.front().is_some_and(|run| run.left == 0) {
-            self.runs.pop_front();
-        }
-        // Unless its file was lost meanwhile.
-        let is_current = |pass: &Pass| pass.serial == serial;
-        self.passes
-            .get(&found.0)
-            .is_some_and(is_current)
-            .then_some(found)
-    }
-
-    pub(super) fn came_back(&mut self, id: SegmentId, local: u64) {
-        let topic = self
-            .backlog
-            .segment(id)
-            .and_then(|segment| segment.ledger.topic_of(local));
-        if let Some(topic) = topic
-            && self.halted.insert(topic)
-        {
-            for id in self.passes.keys() {
-                if let Some(segment) = self.backlog.segments.get_mut(id) {
-                    segment.ledger.halt(topic);
-                }
-            }
-        }
-        if let Some(segment) = self.backlog.segments.get_mut(&id) {
-            segment.ledger.came_back(local, &self.halted);
-        }
-    }
-
-    /// Counts what was settled since the last look, and ends what is through.
-    fn end_passes(&mut self) {
-        let mut through = Vec::new();
-        let backlog = &mut self.backlog;
-        self.passes.retain(|id, pass| {
-            let Some(segment) = backlog.segments.get_mut(id) else {
-                return false;
-            };
-            pass.unsaved += segment.ledger.take_settled();
-            if pass.ended && segment.ledger.is_idle() {
-                through.push((*id, pass.unsaved));
-                return false;
-            }
-            true
-        });
-        if let Some((id, _)) = &self.reading
-            && !self.passes.contains_key(id)
-        {
-            self.reading = None;
-        }
-        for (id, unsaved) in through {
-            self.end(id, unsaved);
-        }
-    }
-
-    fn end(&mut self, id: SegmentId, unsaved: u64) {
-        let Some(segment) = self.backlog.segments.get_mut(&id) else {
-            return;
-        };
-        segment.ledger.end_pass(&self.halted);
-        if segment.ledger.is_complete(segment.length) {
-            self.backlog.finish(id);
-            return;
-        }
-        let is_pinned = segment.ledger.is_pinned(segment.length);
-        self.backlog.look_again();
-        if unsaved > 0 || is_pinned {
-            self.save(id, self.config.fsync != Fsync::Never);
-        }
-        self.make_room_for_others(id);
-    }
-
-    /// Writes down the progress that is due. Returns until when the rest can wait.
-    fn save_due(&mut self) -> Duration {
-        let (mut due, mut wait) = (Vec::new(), IDLE);
-        for (id, pass) in &mut self.passes {
-            if pass.unsaved == 0 {
-                continue;
-            }
-            let is_due = pass.unsaved > self.share / SAVE_SHARE
-                || now().duration_since(pass.last_save) >= SAVE_INTERVAL;
-            if !is_due {
-                wait = wait.min(SAVE_INTERVAL);
-                continue;
-            }
-            let is_synced = match self.config.fsync {
-                Fsync::Never => false,
-                Fsync::Always => true,
-                Fsync::Interval => now().duration_since(pass.last_sync) >= SYNC_INTERVAL,
-            };
-            pass.unsaved = 0;
-            pass.last_save = now();
-            if is_synced {
-                pass.last_sync = pass.last_save;
-            }
-            due.push((*id, is_synced));
-        }
-        for (id, is_synced) in due {
-            self.save(id, is_synced);
-        }
-        wait
-    }
-
-    fn save(&mut self, id: SegmentId, is_synced: bool) {
-        let Some(segment) = self.backlog.segments.get_mut(&id) else {
-            return;
-        };
-        let (halted, topics, modes) = (&self.halted, &self.topics, self.instance.modes());
-        let saved = self.instance.open_directory().and_then(|directory| {
-            segment.sync_rejects(&directory)?;
-            segment.save_progress(&directory, halted, topics, modes, is_synced)
-        });
-        let was_stale = std::mem::replace(&mut segment.is_progress_stale, saved.is_err());
-        let Err(error) = saved else {
-            return;
-        };
-        if error.kind() == std::io::ErrorKind::NotFound {
-            return self.backlog.failed(id, "cannot be found", &error);
-        }
-        // Should the process die now, more is published twice; nothing is lost.
-        if !was_stale {
-            let path = self.instance.path().join(&segment.name);
-            warn!(path = %path.display(), %error, "the progress of a replay cannot be written down");
-        }
-        self.statistics
-            .file_error(format!("cannot write progress: {error}"));
     }
 
     pub fn close(mut self) {

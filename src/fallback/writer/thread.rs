@@ -13,14 +13,14 @@ use super::super::cap::Cap;
 use super::super::clock::now;
 use super::super::directory::Presence;
 use super::super::file::CurrentFile;
-use super::super::instance::{Instance, Sealed};
+use super::super::instance::Instance;
 use super::super::lease::BEAT;
 use super::super::text::Text;
 use super::refused::keep_refused;
 use super::{Job, WriterParts};
 use crate::inbox::Inbox;
 use crate::message::{Amount, Batch, KeyEncoding, Reason, Topics};
-use crate::options::{FallbackConfig, Fsync, WhenFull};
+use crate::options::{FallbackConfig, Fsync};
 use crate::statistics::{FileGauges, Place, Statistics};
 
 /// Most bytes of lines that are gathered for one `write`.
@@ -31,12 +31,11 @@ const CLOSING_RETRIES: u32 = 5;
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// Between two syncs of `fallback.fsync: 'interval'`.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the replayer may take to discard its oldest file.
-const ROOM_PATIENCE: Duration = Duration::from_secs(5);
-/// If it could not, it is not asked again before this.
-const ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// How often what could not be synced when its file was to be sealed is written to another one.
 const SEAL_TRIES: u32 = 3;
+
+mod room;
+mod sealing;
 
 pub struct WriterThread {
     instance: Arc<Instance>,
@@ -162,64 +161,6 @@ impl WriterThread {
         self.inbox.wake();
     }
 
-    /// Bytes that may be written. A directory that can't be measured is tried again as one that can't be
-    /// written to.
-    fn room(&mut self) -> u64 {
-        let mut attempt = 0;
-        loop {
-            match self.cap.room() {
-                Ok(room) => return room,
-                Err(error) => {
-                    let error = cannot("measure", &self.config.directory, &error);
-                    if !self.may_try_again(&error, attempt) {
-                        return 0;
-                    }
-                    attempt += 1;
-                }
-            }
-        }
-    }
-
-    /// With `fallback.whenFull: 'discardOldest'`: the oldest file goes. What is gathered is written first:
-    /// it may be all that there is.
-    fn make_room(&mut self, text: &mut Text) -> bool {
-        let was_tried = self.full_until.is_some_and(|until| now() < until);
-        if self.config.when_full == WhenFull::DiscardNewest || was_tried {
-            return false;
-        }
-        self.write(text);
-        self.seal();
-        let has = if self.config.replay.enabled {
-            self.instance.ask_for_room(ROOM_PATIENCE)
-        } else {
-            self.discard_oldest()
-        };
-        self.cap.refresh();
-        self.full_until = (!has).then(|| now() + ROOM_PAUSE);
-        has
-    }
-
-    /// Without a replayer, sealed files are the writer's, too.
-    fn discard_oldest(&mut self) -> bool {
-        let Some(oldest) = self.instance.oldest_sealed() else {
-            return false;
-        };
-        let directory = self.instance.open_directory();
-        if let Err(error) = directory.and_then(|directory| directory.remove(&oldest.name)) {
-            warn!(name = oldest.name, %error, "a fallback file could not be discarded");
-            self.instance.still_sealed(oldest);
-            return false;
-        }
-        self.instance.removed();
-        self.statistics.subtract_backlog(1, oldest.bytes);
-        let amount = Amount {
-            messages: oldest.messages,
-            bytes: 0,
-        };
-        self.discard_from(Place::Disk, amount, Reason::FallbackFull);
-        true
-    }
-
     /// Writes lines with all retries. What fits of them is kept, however little; what can't be written
     /// is logged, counted and discarded.
     fn write(&mut self, text: &mut Text) {
@@ -260,22 +201,6 @@ impl WriterThread {
         warn!(%error, attempt = attempt + 1, "the fallback file could not be written; trying again");
         self.pause(self.config.retry.delay(attempt));
         true
-    }
-
-    fn discard(&self, amount: Amount, reason: Reason) {
-        self.discard_from(Place::Writer, amount, reason);
-    }
-
-    fn discard_from(&self, place: Place, amount: Amount, reason: Reason) {
-        if amount.is_zero() {
-            return;
-        }
-        let why = reason.sentence();
-        error!(messages = amount.messages, directory = %self.config.directory.display(), "messages discarded: {why}");
-        self.statistics
-            .errors(format!("discarded: {why}"), amount.messages);
-        self.statistics
-            .transfer(place, Place::Discarded(reason), amount);
     }
 
     /// Sleeps, but not for long once the publisher is ending.
@@ -386,63 +311,6 @@ impl WriterThread {
             self.statistics
                 .transfer(Place::Disk, Place::HandedOver, amount);
         }
-    }
-
-    /// What could not be synced goes to another file, as far as it is still in memory.
-    fn sync(&mut self) {
-        self.last_sync = now();
-        let Some(file) = self.current.as_mut().filter(|file| !file.is_synced()) else {
-            return;
-        };
-        let Err(error) = file.sync() else {
-            return;
-        };
-        let path = file.path().display().to_string();
-        let kept = file.take_back();
-        self.statistics.file_error(Self::sync_failed(&path, &error));
-        self.seal_unsynced();
-        if let Some(mut text) = kept {
-            self.statistics
-                .transfer(Place::Disk, Place::Writer, text.amount());
-            self.write(&mut text);
-        }
-    }
-
-    /// Returns what is counted, by whoever tries again.
-    fn sync_failed(path: &str, error: &io::Error) -> String {
-        error!(path, %error, "the fallback file could not be synced; going on in a new one");
-        format!("cannot sync {path}: {error}")
-    }
-
-    pub fn seal(&mut self) {
-        if self.config.fsync != Fsync::Never {
-            for _ in 0..SEAL_TRIES {
-                self.sync();
-                if self.current.as_ref().is_none_or(CurrentFile::is_synced) {
-                    break;
-                }
-            }
-        }
-        self.seal_unsynced();
-    }
-
-    fn seal_unsynced(&mut self) {
-        let Some(file) = self.current.take() else {
-            return;
-        };
-        debug!(path = %file.path().display(), messages = file.amount().messages, "fallback file sealed");
-        let sealed = Sealed {
-            name: file.name().to_owned(),
-            sequence: file.sequence(),
-            bytes: file.length(),
-            messages: file.amount().messages,
-        };
-        if file.remove_if_empty() {
-            self.instance.removed();
-        } else {
-            self.instance.seal(sealed);
-        }
-        self.gauge();
     }
 
     fn gauge(&self) {

@@ -2,28 +2,30 @@
 //! with a disk that fails, and with lines that others have left.
 
 mod judgement;
+mod lines;
+mod writing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::super::clock::{ahead, now, pass};
+use super::super::clock::{now, pass};
 use super::super::faults::{self, Call};
 use super::super::names::{self, FileKind};
 use super::super::replayer::{Offer, Permission, Verdicts};
 use super::process::{Process, Settings, value};
 use super::{Fate, Plight, Task};
-use crate::message::{Amount, Batch, Reason, now_ms};
+use crate::message::{Amount, Reason, now_ms};
 use crate::options::Fsync;
 use crate::statistics::Statistics;
+use lines::{line, number_in, numbers};
+use writing::write;
 
 /// More than any message of the model costs.
 const LARGEST: u64 = 512;
@@ -375,60 +377,7 @@ impl Crowd {
     }
 }
 
-/// With a full directory the writer waits for the replayer, which is in another thread.
-fn write(process: &mut Process, batch: Batch, is_limited: bool) {
-    if !is_limited {
-        return process.writer.append(batch);
-    }
-    let Process {
-        writer,
-        replay,
-        instance,
-        offers,
-        ..
-    } = process;
-    let is_written = &AtomicBool::new(false);
-    let (ahead, has_faults) = (ahead(), faults::are_planned());
-    thread::scope(|scope| {
-        let instance = &*instance;
-        scope.spawn(move || {
-            pass(ahead);
-            while !is_written.load(Ordering::Relaxed) {
-                if instance.is_room_wanted() && has_faults {
-                    instance.made_room(false);
-                } else if instance.is_room_wanted() {
-                    replay.step(offers);
-                }
-                thread::yield_now();
-            }
-        });
-        writer.append(batch);
-        is_written.store(true, Ordering::Relaxed);
-    });
-}
-
 fn discarded(statistics: &Statistics) -> u64 {
     let counts = statistics.counts();
     counts.discarded_total() - counts.discarded_for(Reason::FileRemoved)
-}
-
-fn line(number: u64, more: &str) -> String {
-    let text = value(number);
-    format!("{{\"topic\":\"orders\",\"key\":\"key\",\"value\":{text},\"timestamp\":1{more}}}\n")
-}
-
-/// The number of the message in a line.
-fn number_in(line: &[u8]) -> Option<u64> {
-    let at = memchr::memmem::find(line, b"{\"n\":")? + 5;
-    let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit());
-    String::from_utf8(digits.copied().collect())
-        .ok()?
-        .parse()
-        .ok()
-}
-
-fn numbers(text: &[u8]) -> Vec<u64> {
-    text.split(|byte| *byte == b'\n')
-        .filter_map(number_in)
-        .collect()
 }
