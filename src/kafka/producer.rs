@@ -73,6 +73,10 @@ impl Producer {
         self.topics.len()
     }
 
+    pub fn any_topic(&self) -> Option<TopicId> {
+        self.topics.keys().next().copied()
+    }
+
     /// Hands over one message; a delivery report follows if and only if this succeeds. `now` is the
     /// time, in milliseconds since the Unix epoch.
     pub fn produce(

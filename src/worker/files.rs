@@ -136,6 +136,9 @@ impl Worker {
         };
         let any = producer.poll(&mut collected);
         let fatal = producer.fatal_error();
+        if !collected.replayed.is_empty() {
+            self.producers.replay_has_begun();
+        }
         self.replay_delivered(&collected);
         for returned in collected.failed {
             self.replay_returned(&returned, false);

@@ -130,6 +130,17 @@ impl Worker {
         self.are_troubled(targets);
     }
 
+    /// New clients are made to ask for metadata, whose answer begins what they wait for.
+    pub(super) fn hasten_new_clients(&mut self, now: Instant) {
+        for (client, topic) in self.producers.questions(now) {
+            let names = self.shared.topics.clone();
+            tokio::task::spawn_blocking(move || {
+                // What it says is of no interest here.
+                let _ = describe_topics(&client, vec![(topic, names.name(topic))], INQUIRY_TIMEOUT);
+            });
+        }
+    }
+
     /// Learns where the brokers are, and how many partitions topics in trouble have.
     pub(super) fn check_knowledge(&mut self) {
         let mut topics = self.troubles.unknown_topics();

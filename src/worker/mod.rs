@@ -237,7 +237,8 @@ impl Worker {
 
     /// Something to wait for makes the worker look again soon; nothing, hardly ever.
     fn until_next_turn(&self) -> Duration {
-        if self.phase.is_taking() || self.ending.is_some() {
+        let is_short = self.phase.is_taking() || self.ending.is_some();
+        if is_short || self.producers.is_any_beginning() && !self.flight.is_empty() {
             return NAP * 5;
         }
         let idle = self.flight.is_empty()
@@ -287,6 +288,7 @@ impl Worker {
         self.check_probes(now);
         self.check_overdue(now);
         self.check_partitioning();
+        self.hasten_new_clients(now);
     }
 
     fn obey(&mut self, request: Request) {

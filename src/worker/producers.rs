@@ -7,6 +7,7 @@ use tracing::{debug, error, info};
 
 use crate::inbox::Inbox;
 use crate::kafka::{Client, Inquirer, Producer, Redirect, Tuning};
+use crate::message::TopicId;
 use crate::options::{Address, KafkaConfig};
 
 /// By how much batches become smaller at a time.
@@ -18,11 +19,46 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How often librdkafka is made to look for messages that have timed out.
 const NUDGE: Duration = Duration::from_millis(200);
 
+/// When a new idempotent client is made to ask for metadata. With an answer it asks for its producer id,
+/// if a broker is connected; with its own first question none is yet, and it waits for half a second.
+const QUESTIONS: [Duration; 4] = [
+    Duration::from_millis(15),
+    Duration::from_millis(40),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+];
+
 /// A client that is made when it is needed.
 #[derive(Default)]
 struct Spare {
     producer: Option<Producer>,
     last_used: Option<Instant>,
+    /// Since when it has had nothing acknowledged.
+    new_since: Option<Instant>,
+    /// How many [`QUESTIONS`] were asked.
+    asked: usize,
+}
+
+impl Spare {
+    fn of(producer: Producer) -> Self {
+        Spare {
+            producer: Some(producer),
+            new_since: Some(Instant::now()),
+            ..Spare::default()
+        }
+    }
+
+    /// A topic to ask for, if it is time to ask.
+    fn question(&mut self, now: Instant) -> Option<(Arc<Client>, TopicId)> {
+        let next = QUESTIONS.get(self.asked)?;
+        if now - self.new_since? < *next {
+            return None;
+        }
+        let producer = self.producer.as_ref()?;
+        let topic = producer.any_topic()?;
+        self.asked += 1;
+        Some((producer.client(), topic))
+    }
 }
 
 pub(super) struct Producers {
@@ -61,10 +97,7 @@ impl Producers {
             last_replacement: None,
             shrinks_main: false,
             last_nudge: None,
-            main: Spare {
-                producer: Some(main),
-                last_used: None,
-            },
+            main: Spare::of(main),
             alone: Spare::default(),
             replay: Spare::default(),
             brokers: Vec::new(),
@@ -171,11 +204,44 @@ impl Producers {
         if spare.producer.is_none() {
             let (redirect, inbox) = (self.redirect.clone(), Arc::clone(&self.inbox));
             match Producer::new(&self.config, tuning, redirect, inbox) {
-                Ok(producer) => spare.producer = Some(producer),
+                Ok(producer) => {
+                    let last_used = spare.last_used;
+                    *spare = Spare {
+                        last_used,
+                        ..Spare::of(producer)
+                    };
+                }
                 Err(error) => error!(%error, "no Kafka client could be made"),
             }
         }
         spare.producer.as_mut()
+    }
+
+    /// Whom to ask for the metadata of which topic, so that new clients begin in time.
+    pub(super) fn questions(&mut self, now: Instant) -> Vec<(Arc<Client>, TopicId)> {
+        if !(self.idempotent && self.config.idempotent) {
+            return Vec::new();
+        }
+        let all = [&mut self.main, &mut self.replay];
+        all.into_iter()
+            .filter_map(|spare| spare.question(now))
+            .collect()
+    }
+
+    /// The client has had something acknowledged.
+    pub(super) fn main_has_begun(&mut self) {
+        self.main.new_since = None;
+    }
+
+    pub(super) fn replay_has_begun(&mut self) {
+        self.replay.new_since = None;
+    }
+
+    /// Whether there is a client that may have to ask soon.
+    pub(super) fn is_any_beginning(&self) -> bool {
+        [&self.main, &self.replay].into_iter().any(|spare| {
+            spare.new_since.is_some() && spare.asked < QUESTIONS.len() && topic_count(spare) > 0
+        })
     }
 
     /// The main client is of no use any more. Returns whether a new one may be: it is not the second time
@@ -269,8 +335,8 @@ fn topic_count(spare: &Spare) -> usize {
 
 /// Destroying a client waits for its threads: not the worker's work.
 fn close(spare: &mut Spare) {
-    spare.last_used = None;
-    if let Some(producer) = spare.producer.take() {
+    let closed = std::mem::take(spare);
+    if let Some(producer) = closed.producer {
         debug!("a Kafka client is closed");
         tokio::task::spawn_blocking(move || drop(producer));
     }

@@ -45,6 +45,9 @@ impl Worker {
         // After a fatal error, what a report says of its message is a consequence.
         let is_fatal = !collected.failed.is_empty() && main.fatal_error().is_some();
         self.delivered(&collected);
+        if !collected.acknowledged.is_empty() {
+            self.producers.main_has_begun();
+        }
         for what in &collected.acknowledged {
             self.flight.came_back(what.topic, what.messages);
         }
