@@ -17,7 +17,7 @@ use crate::edge::{exit, value};
 use crate::fallback::{Instance, Writer, WriterParts};
 use crate::guard::guarded;
 use crate::inbox::{Inbox, Limits};
-use crate::kafka::{Producer, Redirect, Tuning};
+use crate::kafka::{Fleet, Redirect, Tuning};
 use crate::logging::{self, Stderr};
 use crate::message::Topics;
 use crate::options::{Config, Redirection};
@@ -177,13 +177,9 @@ impl Publisher {
             has_partitioner.then(|| Box::new(JsPartitioner(Arc::clone(&bridge))) as Box<_>);
         let redirect = redirect(&config, &bridge);
         let inbox = Arc::clone(&shared.inbox);
-        let producer = Producer::new(
-            &config.kafka,
-            Tuning::Live { idempotent: true },
-            redirect.clone(),
-            inbox,
-        )
-        .map_err(reason)?;
+        let tuning = Tuning::Live { idempotent: true };
+        let producer =
+            Fleet::new(&config.kafka, tuning, redirect.as_ref(), &inbox, 1).map_err(reason)?;
         let (writer, instance) = start_writer(&config, &shared)?;
         log_warnings(&config, &shared);
         exit::watch(env, &shared)?;

@@ -12,6 +12,7 @@
 mod client;
 mod config;
 mod events;
+mod fleet;
 mod inquirer;
 mod outcome;
 mod partitioner;
@@ -29,6 +30,7 @@ use rdkafka::bindings as rd;
 pub use client::Client;
 pub use config::{ConfigError, Tuning};
 pub use events::{Acknowledged, Failure, Reports};
+pub use fleet::Fleet;
 pub use inquirer::{Findings, Inquirer};
 pub use outcome::{Outcome, classify, describe};
 pub use partitioner::Partitioner;

@@ -6,7 +6,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::troubles::Target;
 use crate::kafka::{Acknowledged, Failure, Origin, Reports, Ticket};
-use crate::message::{Amount, Record};
+use crate::message::{ANY_PARTITION, Amount, Record};
 
 /// A message that librdkafka handed back; still counted as [`Place::Flight`] if it is a live one.
 pub(super) struct Returned {
@@ -27,6 +27,16 @@ impl Returned {
     pub(super) fn value(&self) -> &[u8] {
         let value = self.bytes.get(self.record.key_length as usize..);
         value.unwrap_or_default()
+    }
+
+    /// As it is sent again. A partition that librdkafka has chosen, it, or what is known of troubles,
+    /// chooses again.
+    pub(super) fn record_anew(&self, partition_is_chosen: bool) -> Record {
+        let mut record = self.record;
+        if !partition_is_chosen {
+            record.partition = ANY_PARTITION;
+        }
+        record
     }
 
     pub(super) fn amount(&self) -> Amount {

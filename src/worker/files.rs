@@ -92,6 +92,7 @@ impl Worker {
             producers: &mut self.producers,
             troubles: &mut self.troubles,
             sizes: &self.sizes,
+            spreading: &self.spreading,
             trial: self.phase.trial(),
             answered_lately: self.cluster.answered_lately(),
             beside_live: self.flight.was_fed_within(LIVE_MEMORY),

@@ -74,6 +74,7 @@ impl Worker {
         self.sizes.retain(is_known);
         self.cluster.retain(is_known);
         self.replay.retain(is_known);
+        self.spreading.retain(is_known);
         if let Some(partitioning) = &mut self.partitioning {
             partitioning.retain(is_known);
         }

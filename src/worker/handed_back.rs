@@ -8,7 +8,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::cluster::Cluster;
 use super::collected::Returned;
 use super::troubles::Target;
-use crate::message::{ANY_PARTITION, Batch, TopicId};
+use crate::message::{Batch, TopicId};
 
 /// Least time between two takings of what is overdue. What waited behind something else has its chance
 /// meanwhile.
@@ -83,6 +83,19 @@ impl HandedBack {
         batch
     }
 
+    /// The same, to be sent again: partitions that librdkafka has chosen are chosen again.
+    pub(super) fn take_anew(&mut self, partitions_are_chosen: bool) -> Batch {
+        let mut batch = Batch::default();
+        for returned in self.drain_in_order() {
+            batch.push(
+                returned.record_anew(partitions_are_chosen),
+                returned.key(),
+                returned.value(),
+            );
+        }
+        batch
+    }
+
     fn drain_in_order(&mut self) -> impl Iterator<Item = Returned> {
         self.messages.sort_by_key(|returned| returned.ticket.number);
         self.messages.drain(..)
@@ -123,11 +136,7 @@ impl HandedBack {
             if !slow {
                 since = since.into_iter().chain(returned.since).min();
             }
-            let mut record = returned.record;
-            if !evidence.partitions_are_chosen {
-                // Chosen by librdkafka: it, or what is known of troubles, chooses again.
-                record.partition = ANY_PARTITION;
-            }
+            let record = returned.record_anew(evidence.partitions_are_chosen);
             again.push(record, returned.key(), returned.value());
         }
         Sorted {

@@ -78,6 +78,7 @@ impl Worker {
         match findings {
             Ok(findings) => {
                 self.producers.learn(findings.described.brokers.clone());
+                self.spreading.learn(&findings.described.topics);
                 for (topic, partitions) in &findings.described.topics {
                     let count = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
                     self.troubles.has_partitions(*topic, count);
@@ -143,15 +144,18 @@ impl Worker {
 
     /// Learns where the brokers are, and how many partitions topics in trouble have.
     pub(super) fn check_knowledge(&mut self) {
+        let was_lately = |last: Instant| last.elapsed() < INQUIRY_PAUSE;
+        if !self.phase.is_publishing() || self.asked.last_question.is_some_and(was_lately) {
+            return;
+        }
         let mut topics = self.troubles.unknown_topics();
         if topics.is_empty() && !self.producers.knows_brokers() {
-            topics = self.flight.topics(1);
+            topics = self.flight.topics(MOST_TOPICS);
         }
-        let was_lately = |last: Instant| last.elapsed() < INQUIRY_PAUSE;
-        if topics.is_empty()
-            || !self.phase.is_publishing()
-            || self.asked.last_question.is_some_and(was_lately)
-        {
+        if topics.is_empty() {
+            topics = self.unknown_far_topics(MOST_TOPICS);
+        }
+        if topics.is_empty() {
             return;
         }
         topics.truncate(MOST_TOPICS);

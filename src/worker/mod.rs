@@ -38,6 +38,7 @@ mod routing;
 mod shared;
 mod signals;
 mod sizes;
+mod spreading;
 mod states;
 mod taking;
 mod trial;
@@ -51,7 +52,7 @@ use std::time::{Duration, Instant};
 
 use crate::fallback::{Instance, Writer};
 use crate::guard::guarded;
-use crate::kafka::{Partitioner, Producer, Redirect};
+use crate::kafka::{Fleet, Partitioner, Redirect};
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
 use crate::statistics::Place;
@@ -71,6 +72,7 @@ use replay::Replaying;
 pub use shared::{Request, Settle, Shared};
 use signals::{Signal, Signals};
 use sizes::RefusedSizes;
+use spreading::Spreading;
 use troubles::Troubles;
 use waiters::Waiters;
 
@@ -99,7 +101,7 @@ pub trait EventLoop: Send {
 pub struct Parts {
     pub config: Config,
     pub shared: Arc<Shared>,
-    pub producer: Producer,
+    pub producer: Fleet,
     pub writer: Writer,
     pub instance: Arc<Instance>,
     pub redirect: Option<Arc<dyn Redirect>>,
@@ -128,6 +130,7 @@ pub struct Worker {
     cluster: Cluster,
     troubles: Troubles,
     sizes: RefusedSizes,
+    spreading: Spreading,
     forgetting: Forgetting,
 
     producers: Producers,
@@ -157,6 +160,7 @@ impl Worker {
             cluster: Cluster::new(config.retry_window),
             troubles,
             sizes: RefusedSizes::new(config.kafka.compresses),
+            spreading: Spreading::new(Partitioner::of(&config.kafka)),
             probing: Probing::default(),
             asked: Asked::default(),
             partitioning: parts.partitioner.map(Partitioning::new),
@@ -289,6 +293,7 @@ impl Worker {
         self.check_overdue(now);
         self.check_partitioning();
         self.hasten_new_clients(now);
+        self.check_spreading(now);
     }
 
     fn obey(&mut self, request: Request) {

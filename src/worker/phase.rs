@@ -329,7 +329,7 @@ mod tests {
     use super::*;
 
     fn taking(then: AfterTaking) -> Taking {
-        Taking::new(then, Instant::now())
+        Taking::new(then, std::time::Duration::ZERO, Instant::now())
     }
 
     fn publishing() -> Phase {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error, info};
 
 use crate::inbox::Inbox;
-use crate::kafka::{Client, Inquirer, Producer, Redirect, Tuning};
+use crate::kafka::{Client, Fleet, Inquirer, Producer, Redirect, Tuning};
 use crate::message::TopicId;
 use crate::options::{Address, KafkaConfig};
 
@@ -28,36 +28,41 @@ const QUESTIONS: [Duration; 4] = [
     Duration::from_millis(200),
 ];
 
-/// A client that is made when it is needed.
+/// Clients that are made when they are needed.
 #[derive(Default)]
 struct Spare {
-    producer: Option<Producer>,
+    fleet: Option<Fleet>,
     last_used: Option<Instant>,
-    /// Since when it has had nothing acknowledged.
+    /// Since when they have had nothing acknowledged.
     new_since: Option<Instant>,
     /// How many [`QUESTIONS`] were asked.
     asked: usize,
 }
 
 impl Spare {
-    fn of(producer: Producer) -> Self {
+    fn of(fleet: Fleet) -> Self {
         Spare {
-            producer: Some(producer),
+            fleet: Some(fleet),
             new_since: Some(Instant::now()),
             ..Spare::default()
         }
     }
 
-    /// A topic to ask for, if it is time to ask.
-    fn question(&mut self, now: Instant) -> Option<(Arc<Client>, TopicId)> {
-        let next = QUESTIONS.get(self.asked)?;
-        if now - self.new_since? < *next {
-            return None;
+    fn topic_count(&self) -> usize {
+        self.fleet.as_ref().map_or(0, Fleet::topic_count)
+    }
+
+    /// Topics to ask for, if it is time to ask.
+    fn questions(&mut self, now: Instant) -> Vec<(Arc<Client>, TopicId)> {
+        let is_due = |next: &Duration| self.new_since.is_some_and(|since| now - since >= *next);
+        if !QUESTIONS.get(self.asked).is_some_and(is_due) {
+            return Vec::new();
         }
-        let producer = self.producer.as_ref()?;
-        let topic = producer.any_topic()?;
-        self.asked += 1;
-        Some((producer.client(), topic))
+        let topics: Vec<_> = self.fleet.iter().flat_map(Fleet::topics).collect();
+        if !topics.is_empty() {
+            self.asked += 1;
+        }
+        topics
     }
 }
 
@@ -77,6 +82,8 @@ pub(super) struct Producers {
     replay: Spare,
     /// The user's own.
     seeds: Vec<String>,
+    /// So many clients send together.
+    fleet_size: usize,
     /// Brokers that the cluster has named, where the user's may be gone.
     brokers: Vec<(i32, Address)>,
 }
@@ -84,7 +91,7 @@ pub(super) struct Producers {
 impl Producers {
     pub(super) fn new(
         config: KafkaConfig,
-        main: Producer,
+        main: Fleet,
         redirect: Option<Arc<dyn Redirect>>,
         inbox: Arc<Inbox>,
     ) -> Self {
@@ -100,6 +107,7 @@ impl Producers {
             main: Spare::of(main),
             alone: Spare::default(),
             replay: Spare::default(),
+            fleet_size: 1,
             brokers: Vec::new(),
         }
     }
@@ -138,41 +146,52 @@ impl Producers {
         self.config.properties.push((names[1].to_owned(), list));
     }
 
+    /// How many brokers the cluster has, as far as it is known.
+    pub(super) fn broker_count(&self) -> usize {
+        self.brokers.len()
+    }
+
+    /// The next main client, and the next one for files, are fleets of this size.
+    pub(super) fn spread(&mut self, size: usize) {
+        self.fleet_size = size;
+    }
+
     pub(super) fn knows_brokers(&self) -> bool {
         !self.brokers.is_empty()
     }
 
     /// Sends live messages, in batches.
-    pub(super) fn main(&mut self) -> Option<&mut Producer> {
+    pub(super) fn main(&mut self) -> Option<&mut Fleet> {
         self.get(Use::Main)
     }
 
     /// Sends one message at a time.
-    pub(super) fn alone(&mut self) -> Option<&mut Producer> {
+    pub(super) fn alone(&mut self) -> Option<&mut Fleet> {
         self.get(Use::Alone)
     }
 
     /// Sends messages from files, in batches.
-    pub(super) fn replay(&mut self) -> Option<&mut Producer> {
+    pub(super) fn replay(&mut self) -> Option<&mut Fleet> {
         self.get(Use::Replay)
     }
 
-    pub(super) fn open_main(&self) -> Option<&Producer> {
-        self.main.producer.as_ref()
+    pub(super) fn open_main(&self) -> Option<&Fleet> {
+        self.main.fleet.as_ref()
     }
 
-    pub(super) fn open_alone(&self) -> Option<&Producer> {
-        self.alone.producer.as_ref()
+    pub(super) fn open_alone(&self) -> Option<&Fleet> {
+        self.alone.fleet.as_ref()
     }
 
-    pub(super) fn open_replay(&self) -> Option<&Producer> {
-        self.replay.producer.as_ref()
+    pub(super) fn open_replay(&self) -> Option<&Fleet> {
+        self.replay.fleet.as_ref()
     }
 
     pub(super) fn open(&self) -> impl Iterator<Item = &Producer> {
         [&self.main, &self.alone, &self.replay]
             .into_iter()
-            .filter_map(|spare| spare.producer.as_ref())
+            .filter_map(|spare| spare.fleet.as_ref())
+            .flat_map(Fleet::producers)
     }
 
     /// Makes librdkafka see in time what has timed out.
@@ -188,10 +207,10 @@ impl Producers {
 
     /// The main client's handle, for a question that may block.
     pub(super) fn main_client(&mut self) -> Option<Arc<Client>> {
-        self.main().map(|producer| producer.client())
+        self.main().map(|fleet| fleet.client())
     }
 
-    fn get(&mut self, what: Use) -> Option<&mut Producer> {
+    fn get(&mut self, what: Use) -> Option<&mut Fleet> {
         let idempotent = self.idempotent;
         let (tuning, spare) = match what {
             Use::Main => (Tuning::Live { idempotent }, &mut self.main),
@@ -201,20 +220,29 @@ impl Producers {
         if !matches!(what, Use::Main) {
             spare.last_used = Some(Instant::now());
         }
-        if spare.producer.is_none() {
-            let (redirect, inbox) = (self.redirect.clone(), Arc::clone(&self.inbox));
-            match Producer::new(&self.config, tuning, redirect, inbox) {
-                Ok(producer) => {
+        if spare.fleet.is_none() {
+            let size = match what {
+                Use::Main | Use::Replay => self.fleet_size,
+                Use::Alone => 1,
+            };
+            match Fleet::new(
+                &self.config,
+                tuning,
+                self.redirect.as_ref(),
+                &self.inbox,
+                size,
+            ) {
+                Ok(fleet) => {
                     let last_used = spare.last_used;
                     *spare = Spare {
                         last_used,
-                        ..Spare::of(producer)
+                        ..Spare::of(fleet)
                     };
                 }
                 Err(error) => error!(%error, "no Kafka client could be made"),
             }
         }
-        spare.producer.as_mut()
+        spare.fleet.as_mut()
     }
 
     /// Whom to ask for the metadata of which topic, so that new clients begin in time.
@@ -224,7 +252,7 @@ impl Producers {
         }
         let all = [&mut self.main, &mut self.replay];
         all.into_iter()
-            .filter_map(|spare| spare.question(now))
+            .flat_map(|spare| spare.questions(now))
             .collect()
     }
 
@@ -240,7 +268,7 @@ impl Producers {
     /// Whether there is a client that may have to ask soon.
     pub(super) fn is_any_beginning(&self) -> bool {
         [&self.main, &self.replay].into_iter().any(|spare| {
-            spare.new_since.is_some() && spare.asked < QUESTIONS.len() && topic_count(spare) > 0
+            spare.new_since.is_some() && spare.asked < QUESTIONS.len() && spare.topic_count() > 0
         })
     }
 
@@ -281,15 +309,15 @@ impl Producers {
     }
 
     pub(super) fn main_topic_count(&self) -> usize {
-        topic_count(&self.main)
+        self.main.topic_count()
     }
 
     pub(super) fn alone_topic_count(&self) -> usize {
-        topic_count(&self.alone)
+        self.alone.topic_count()
     }
 
     pub(super) fn replay_topic_count(&self) -> usize {
-        topic_count(&self.replay)
+        self.replay.topic_count()
     }
 
     /// The cluster does not take idempotent producers. Returns whether that is news; then the main
@@ -329,15 +357,11 @@ enum Use {
     Replay,
 }
 
-fn topic_count(spare: &Spare) -> usize {
-    spare.producer.as_ref().map_or(0, Producer::topic_count)
-}
-
 /// Destroying a client waits for its threads: not the worker's work.
 fn close(spare: &mut Spare) {
     let closed = std::mem::take(spare);
-    if let Some(producer) = closed.producer {
+    if let Some(fleet) = closed.fleet {
         debug!("a Kafka client is closed");
-        tokio::task::spawn_blocking(move || drop(producer));
+        tokio::task::spawn_blocking(move || drop(fleet));
     }
 }

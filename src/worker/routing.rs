@@ -175,6 +175,7 @@ impl Worker {
             Way::File => return Handed::ToFile(record),
             Way::Kafka(partition) => {
                 record.partition = partition;
+                record.partition = self.spreading.partition(&record, key, now_ms);
                 None
             }
             Way::Trial(target) => {

@@ -6,13 +6,15 @@ use tracing::{debug, warn};
 
 use super::handed_back::Evidence;
 use super::{Held, Worker};
-use crate::kafka::{Producer, describe};
+use crate::kafka::{Fleet, describe};
 use crate::logging::STATE;
 use crate::message::Batch;
 use crate::statistics::Place;
 
 /// Longest time that librdkafka is given to hand everything back.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(2);
+/// So many round trips what is on its way may take, where it is not overdue.
+const TRIPS: u32 = 5;
 /// How long what is on its way may still be acknowledged, when only what is overdue is wanted back.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -24,6 +26,8 @@ pub(super) enum AfterTaking {
     Rebuild,
     /// The same, without what is overdue.
     Sort,
+    /// A fleet gets it.
+    Spread,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +47,12 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    pub(super) fn new(then: AfterTaking, now: Instant) -> Self {
-        let (stage, patience) = if then == AfterTaking::Sort {
-            (Stage::Queue, GRACE)
-        } else {
-            (Stage::All, PURGE_TIMEOUT)
+    /// `grace`: how long what is on its way may take.
+    pub(super) fn new(then: AfterTaking, grace: Duration, now: Instant) -> Self {
+        let (stage, patience) = match then {
+            AfterTaking::Sort => (Stage::Queue, GRACE),
+            AfterTaking::Spread => (Stage::Queue, grace),
+            AfterTaking::WriteToFile | AfterTaking::Rebuild => (Stage::All, PURGE_TIMEOUT),
         };
         Taking {
             stage,
@@ -61,7 +66,7 @@ impl Taking {
         self.then == AfterTaking::Sort
     }
 
-    fn ask(&self, main: &Producer) {
+    fn ask(&self, main: &Fleet) {
         match self.stage {
             Stage::Queue => main.purge_queue(),
             Stage::All => main.purge(),
@@ -72,7 +77,8 @@ impl Taking {
 impl Worker {
     pub(super) fn take_back(&mut self, then: AfterTaking) {
         let now = Instant::now();
-        let taking = Taking::new(then, now);
+        let trips = self.cluster.round_trip().unwrap_or_default() * TRIPS;
+        let taking = Taking::new(then, trips.max(GRACE), now);
         if let Some(main) = self.producers.open_main() {
             taking.ask(main);
         }
@@ -120,6 +126,11 @@ impl Worker {
                 self.producers.close_main();
                 self.sort(now);
             }
+            AfterTaking::Spread => {
+                self.producers.close_main();
+                self.spread();
+                self.give_again();
+            }
         }
         if !self.phase.is_up() {
             self.settle_handed_back();
@@ -165,7 +176,7 @@ impl Worker {
             return;
         }
         let since = self.handed_back.since();
-        let batch = self.handed_back.take();
+        let batch = self.handed_back.take_anew(self.partitioning.is_some());
         self.hold_back(batch, since);
     }
 

@@ -82,7 +82,7 @@ pub(super) struct Replaying {
 /// Why the client has to be replaced: what it was made for, or knows, is for life.
 enum Renewal {
     SmallerBatches,
-    FewerTopics,
+    NewClient,
 }
 
 impl Replaying {

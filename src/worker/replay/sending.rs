@@ -8,6 +8,7 @@ use super::super::Shared;
 use super::super::phase::Trial;
 use super::super::producers::Producers;
 use super::super::sizes::RefusedSizes;
+use super::super::spreading::Spreading;
 use super::super::troubles::{Target, Troubles, Way};
 use super::failing::{Fate, fingerprint};
 use super::{Action, Numbered, Renewal, Replaying};
@@ -25,6 +26,7 @@ pub(in super::super) struct Context<'a> {
     pub(in super::super) producers: &'a mut Producers,
     pub(in super::super) troubles: &'a mut Troubles,
     pub(in super::super) sizes: &'a RefusedSizes,
+    pub(in super::super) spreading: &'a Spreading,
     /// The message that is sent is to end an outage.
     pub(in super::super) trial: Option<&'a mut Trial>,
     pub(in super::super) answered_lately: bool,
@@ -57,6 +59,7 @@ impl Context<'_> {
             Way::File => None,
             Way::Kafka(partition) => {
                 record.partition = partition;
+                record.partition = self.spreading.partition(record, key, now_ms());
                 None
             }
             Way::Trial(target) => {
@@ -220,9 +223,9 @@ impl Replaying {
         true
     }
 
-    /// The client knows too many topics.
+    /// The client has to be another one: it knows too many topics, or should be a fleet.
     pub(in super::super) fn renew(&mut self) {
-        self.renewal.get_or_insert(Renewal::FewerTopics);
+        self.renewal.get_or_insert(Renewal::NewClient);
     }
 
     /// It is replaced when it has nothing on its way.
