@@ -40,6 +40,8 @@ pub(super) struct Sorted {
 pub(super) struct Evidence<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) window: Duration,
+    /// Somebody is at fault.
+    pub(super) blames: bool,
     /// Librdkafka waits for the answers of all replicas that are in sync.
     pub(super) waits_for_all: bool,
     /// The user has chosen the partitions.
@@ -116,7 +118,11 @@ impl HandedBack {
         let window = evidence.window;
         let patience = evidence.cluster.patience(now, window);
         let slow = patience > window;
-        let guilty = self.guilty(evidence, slow, now);
+        let guilty = if evidence.blames {
+            self.guilty(evidence, slow, now)
+        } else {
+            HashMap::new()
+        };
         // The second time around it is too late for a third.
         let limit = if slow {
             patience * 3 / 4

@@ -50,7 +50,7 @@ impl Worker {
         topics.extend(self.handed_back.topics());
         topics.sort_by_key(|topic| topic.0);
         topics.dedup();
-        self.examine(topics, true);
+        self.examine(topics, self.inquiry_timeout(), true);
     }
 
     /// How long an answer may take.
@@ -59,8 +59,7 @@ impl Worker {
         (trip * TRIPS).clamp(INQUIRY_TIMEOUT, LONGEST_INQUIRY)
     }
 
-    fn examine(&self, topics: Vec<TopicId>, decides: bool) {
-        let timeout = self.inquiry_timeout();
+    fn examine(&self, topics: Vec<TopicId>, timeout: Duration, decides: bool) {
         let inquirer = self.producers.inquirer();
         let names = self.shared.topics.clone();
         self.signals.ask(move || {
@@ -68,6 +67,7 @@ impl Worker {
             Signal::Found {
                 findings: inquirer.examine(topics, timeout),
                 decides,
+                round_trip: None,
             }
         });
     }
@@ -161,17 +161,19 @@ impl Worker {
         topics.truncate(MOST_TOPICS);
         self.asked.last_question = Some(Instant::now());
         if self.producers.knows_brokers() {
-            return self.examine(topics, false);
+            return self.examine(topics, LONGEST_INQUIRY, false);
         }
         // The first time, by a client that is connected already.
         let Some(client) = self.producers.main_client() else {
             return;
         };
-        let (timeout, names) = (self.inquiry_timeout(), self.shared.topics.clone());
+        let names = self.shared.topics.clone();
         self.signals.ask(move || {
             let topics = topics.into_iter().map(|id| (id, names.name(id))).collect();
-            let described = describe_topics(&client, topics, timeout);
+            let begin = Instant::now();
+            let described = describe_topics(&client, topics, LONGEST_INQUIRY);
             Signal::Found {
+                round_trip: described.is_ok().then(|| begin.elapsed()),
                 findings: described.map(Findings::from),
                 decides: false,
             }

@@ -38,6 +38,7 @@ mod routing;
 mod shared;
 mod signals;
 mod sizes;
+mod spare;
 mod spreading;
 mod states;
 mod taking;
@@ -318,8 +319,16 @@ impl Worker {
     fn hear(&mut self, signal: Signal) {
         match signal {
             Signal::Answer(answer) => self.cluster_answered(answer),
-            Signal::Found { findings, decides } => self.found(findings, decides),
+            Signal::Found {
+                findings,
+                decides,
+                round_trip,
+            } => {
+                self.spreading.guess(round_trip);
+                self.found(findings, decides);
+            }
             Signal::Offer(offer) => self.hear_offer(offer),
+            Signal::FleetIsReady => self.fleet_is_ready(),
             Signal::Partitions { ticket, described } => {
                 self.partitions_are_known(ticket, described);
             }

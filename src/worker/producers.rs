@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, error, info};
+use tracing::{error, info};
 
+use super::spare::{Spare, close};
 use crate::inbox::Inbox;
 use crate::kafka::{Client, Fleet, Inquirer, Producer, Redirect, Tuning};
 use crate::message::TopicId;
@@ -18,53 +19,6 @@ const REPLACEMENT_PAUSE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(30);
 /// How often librdkafka is made to look for messages that have timed out.
 const NUDGE: Duration = Duration::from_millis(200);
-
-/// When a new idempotent client is made to ask for metadata. With an answer it asks for its producer id,
-/// if a broker is connected; with its own first question none is yet, and it waits for half a second.
-const QUESTIONS: [Duration; 4] = [
-    Duration::from_millis(15),
-    Duration::from_millis(40),
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-];
-
-/// Clients that are made when they are needed.
-#[derive(Default)]
-struct Spare {
-    fleet: Option<Fleet>,
-    last_used: Option<Instant>,
-    /// Since when they have had nothing acknowledged.
-    new_since: Option<Instant>,
-    /// How many [`QUESTIONS`] were asked.
-    asked: usize,
-}
-
-impl Spare {
-    fn of(fleet: Fleet) -> Self {
-        Spare {
-            fleet: Some(fleet),
-            new_since: Some(Instant::now()),
-            ..Spare::default()
-        }
-    }
-
-    fn topic_count(&self) -> usize {
-        self.fleet.as_ref().map_or(0, Fleet::topic_count)
-    }
-
-    /// Topics to ask for, if it is time to ask.
-    fn questions(&mut self, now: Instant) -> Vec<(Arc<Client>, TopicId)> {
-        let is_due = |next: &Duration| self.new_since.is_some_and(|since| now - since >= *next);
-        if !QUESTIONS.get(self.asked).is_some_and(is_due) {
-            return Vec::new();
-        }
-        let topics: Vec<_> = self.fleet.iter().flat_map(Fleet::topics).collect();
-        if !topics.is_empty() {
-            self.asked += 1;
-        }
-        topics
-    }
-}
 
 pub(super) struct Producers {
     config: KafkaConfig,
@@ -84,6 +38,8 @@ pub(super) struct Producers {
     seeds: Vec<String>,
     /// So many clients send together.
     fleet_size: usize,
+    /// The next main clients, which connect while the others are still used.
+    next_main: Option<Fleet>,
     /// Brokers that the cluster has named, where the user's may be gone.
     brokers: Vec<(i32, Address)>,
 }
@@ -108,6 +64,7 @@ impl Producers {
             alone: Spare::default(),
             replay: Spare::default(),
             fleet_size: 1,
+            next_main: None,
             brokers: Vec::new(),
         }
     }
@@ -151,9 +108,49 @@ impl Producers {
         self.brokers.len()
     }
 
-    /// The next main client, and the next one for files, are fleets of this size.
-    pub(super) fn spread(&mut self, size: usize) {
+    /// The next main client, and the next one for files, will be fleets of this size. Returns the clients
+    /// of the first of them.
+    pub(super) fn prepare_main(&mut self, size: usize) -> Vec<Arc<Client>> {
         self.fleet_size = size;
+        let tuning = Tuning::Live {
+            idempotent: self.idempotent,
+        };
+        self.next_main = self.make(tuning, size);
+        let fleet = self.next_main.iter();
+        fleet
+            .flat_map(Fleet::producers)
+            .map(Producer::client)
+            .collect()
+    }
+
+    pub(super) fn is_prepared(&self) -> bool {
+        self.next_main.is_some()
+    }
+
+    /// The main client is what was prepared.
+    pub(super) fn use_prepared(&mut self) {
+        self.close_main();
+        if let Some(fleet) = self.next_main.take() {
+            self.main = Spare::of(fleet);
+        }
+    }
+
+    pub(super) fn close_prepared(&mut self) {
+        if let Some(fleet) = self.next_main.take() {
+            tokio::task::spawn_blocking(move || drop(fleet));
+        }
+    }
+
+    fn make(&self, tuning: Tuning, size: usize) -> Option<Fleet> {
+        Fleet::new(
+            &self.config,
+            tuning,
+            self.redirect.as_ref(),
+            &self.inbox,
+            size,
+        )
+        .inspect_err(|error| error!(%error, "no Kafka client could be made"))
+        .ok()
     }
 
     pub(super) fn knows_brokers(&self) -> bool {
@@ -212,37 +209,29 @@ impl Producers {
 
     fn get(&mut self, what: Use) -> Option<&mut Fleet> {
         let idempotent = self.idempotent;
-        let (tuning, spare) = match what {
-            Use::Main => (Tuning::Live { idempotent }, &mut self.main),
-            Use::Alone => (Tuning::Alone, &mut self.alone),
-            Use::Replay => (Tuning::Replay { idempotent }, &mut self.replay),
+        let (tuning, size) = match what {
+            Use::Main => (Tuning::Live { idempotent }, self.fleet_size),
+            Use::Alone => (Tuning::Alone, 1),
+            Use::Replay => (Tuning::Replay { idempotent }, self.fleet_size),
         };
+        if self.spare(what).fleet.is_none()
+            && let Some(fleet) = self.make(tuning, size)
+        {
+            *self.spare(what) = Spare::of(fleet);
+        }
+        let spare = self.spare(what);
         if !matches!(what, Use::Main) {
             spare.last_used = Some(Instant::now());
         }
-        if spare.fleet.is_none() {
-            let size = match what {
-                Use::Main | Use::Replay => self.fleet_size,
-                Use::Alone => 1,
-            };
-            match Fleet::new(
-                &self.config,
-                tuning,
-                self.redirect.as_ref(),
-                &self.inbox,
-                size,
-            ) {
-                Ok(fleet) => {
-                    let last_used = spare.last_used;
-                    *spare = Spare {
-                        last_used,
-                        ..Spare::of(fleet)
-                    };
-                }
-                Err(error) => error!(%error, "no Kafka client could be made"),
-            }
-        }
         spare.fleet.as_mut()
+    }
+
+    fn spare(&mut self, what: Use) -> &mut Spare {
+        match what {
+            Use::Main => &mut self.main,
+            Use::Alone => &mut self.alone,
+            Use::Replay => &mut self.replay,
+        }
     }
 
     /// Whom to ask for the metadata of which topic, so that new clients begin in time.
@@ -267,9 +256,9 @@ impl Producers {
 
     /// Whether there is a client that may have to ask soon.
     pub(super) fn is_any_beginning(&self) -> bool {
-        [&self.main, &self.replay].into_iter().any(|spare| {
-            spare.new_since.is_some() && spare.asked < QUESTIONS.len() && spare.topic_count() > 0
-        })
+        [&self.main, &self.replay]
+            .into_iter()
+            .any(Spare::is_beginning)
     }
 
     /// The main client is of no use any more. Returns whether a new one may be: it is not the second time
@@ -355,13 +344,4 @@ enum Use {
     Main,
     Alone,
     Replay,
-}
-
-/// Destroying a client waits for its threads: not the worker's work.
-fn close(spare: &mut Spare) {
-    let closed = std::mem::take(spare);
-    if let Some(fleet) = closed.fleet {
-        debug!("a Kafka client is closed");
-        tokio::task::spawn_blocking(move || drop(fleet));
-    }
 }

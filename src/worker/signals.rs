@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use super::Shared;
 use crate::fallback::Offer;
@@ -14,8 +15,12 @@ pub(super) enum Signal {
     Found {
         findings: Result<Findings, String>,
         decides: bool,
+        /// How long the way there and back took at most, if it was asked on an open connection.
+        round_trip: Option<Duration>,
     },
     Offer(Offer),
+    /// The clients of a fleet are connected, or do not get to it.
+    FleetIsReady,
     /// For the batch of this ticket.
     Partitions {
         ticket: u64,

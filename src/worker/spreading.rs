@@ -6,11 +6,16 @@
 //! what it has is waited for.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Worker;
+use super::signals::Signal;
 use super::taking::AfterTaking;
-use crate::kafka::{PartitionInfo, Partitioner};
+use tracing::debug;
+
+use crate::kafka::{PartitionInfo, Partitioner, describe_topics};
 use crate::message::{ANY_PARTITION, Record, TopicId};
 
 /// Clients of a fleet.
@@ -24,7 +29,11 @@ const LONG_TURN: Duration = Duration::from_millis(500);
 /// Keyless messages stay so long with one partition, for the sake of batches.
 const STICKY_MS: i64 = 10;
 /// Least time between two beginnings.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(5);
+/// With so many answers for metadata, one after the other, a client has found its brokers, is connected to them, and has
+/// a producer id.
+const ANSWERS: u32 = 3;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often it is looked whether it is time to begin.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -33,6 +42,8 @@ pub(super) struct Spreading {
     is_on: bool,
     last_begin: Option<Instant>,
     last_look: Option<Instant>,
+    /// The way there and back, until acknowledgements tell.
+    guess: Option<Duration>,
     /// How many partitions topics have.
     known: HashMap<TopicId, i32>,
     /// The same, as messages that are on their way were given their partitions.
@@ -46,9 +57,17 @@ impl Spreading {
             is_on: false,
             last_begin: None,
             last_look: None,
+            guess: None,
             known: HashMap::new(),
             used: HashMap::new(),
         }
+    }
+
+    pub(super) fn guess(&mut self, round_trip: Option<Duration>) {
+        if let Some(time) = round_trip {
+            debug!(?time, "Kafka has told of its brokers");
+        }
+        self.guess = round_trip.or(self.guess);
     }
 
     pub(super) fn learn(&mut self, topics: &[(TopicId, Vec<PartitionInfo>)]) {
@@ -142,26 +161,69 @@ impl Worker {
             return;
         }
         self.spreading.last_look = Some(now);
-        let Some(round_trip) = self.cluster.round_trip().filter(|it| *it >= LONG_WAY) else {
+        let topics = self.flight.topics(usize::MAX);
+        if self.is_spreading_due(&topics) {
+            self.spreading.last_begin = Some(now);
+            debug!(round_trip = ?self.cluster.round_trip(), "a fleet of clients is prepared");
+            self.prepare_fleet(&topics);
+        }
+    }
+
+    fn is_spreading_due(&self, topics: &[TopicId]) -> bool {
+        let round_trip = self.cluster.round_trip().or(self.spreading.guess);
+        let Some(round_trip) = round_trip.filter(|it| *it >= LONG_WAY) else {
+            return false;
+        };
+        if self.spreading.is_on {
+            return self.spreading.has_news(topics);
+        }
+        let brokers = self.producers.broker_count();
+        self.spreading.turn(topics, brokers, round_trip) >= LONG_TURN
+    }
+
+    /// The clients connect, and get what an idempotent one needs, before they are used.
+    fn prepare_fleet(&mut self, topics: &[TopicId]) {
+        let Some(topic) = topics.first().copied() else {
             return;
         };
-        let topics = self.flight.topics(usize::MAX);
-        let is_due = if self.spreading.is_on {
-            self.spreading.has_news(&topics)
-        } else {
-            let brokers = self.producers.broker_count();
-            self.spreading.turn(&topics, brokers, round_trip) >= LONG_TURN
-        };
-        if is_due {
-            self.spreading.last_begin = Some(now);
+        let clients = self.producers.prepare_main(FLEET);
+        // The others follow soon.
+        let enough = clients.len() / 2 + 1;
+        let ready = Arc::new(AtomicUsize::new(0));
+        for client in clients {
+            let (send, ready) = (self.signals.sender(), Arc::clone(&ready));
+            let names = self.shared.topics.clone();
+            tokio::task::spawn_blocking(move || {
+                for _ in 0..ANSWERS {
+                    let topic = vec![(topic, names.name(topic))];
+                    // What it says is of no interest here.
+                    let _ = describe_topics(&client, topic, ANSWER_TIMEOUT);
+                }
+                if ready.fetch_add(1, Ordering::AcqRel) + 1 == enough {
+                    send(Signal::FleetIsReady);
+                }
+            });
+        }
+    }
+
+    pub(super) fn fleet_is_ready(&mut self) {
+        debug!("the fleet of clients is ready");
+        // What was guessed may be known by now.
+        let is_due = self.is_spreading_due(&self.flight.topics(usize::MAX));
+        if !self.producers.is_prepared() {
+            return;
+        }
+        if is_due && self.phase.is_publishing() && self.phase.is_open() {
             self.take_back(AfterTaking::Spread);
+        } else {
+            self.producers.close_prepared();
         }
     }
 
     /// Nothing is on its way.
     pub(super) fn spread(&mut self) {
         self.spreading.begin();
-        self.producers.spread(FLEET);
+        self.producers.use_prepared();
         self.replay.renew();
     }
 }

@@ -60,6 +60,7 @@ impl Worker {
     pub(super) fn close_clients_that_are_of_no_use(&mut self) {
         let on_its_way = !self.replay.has_landed();
         if self.phase.is_probing() {
+            self.producers.close_prepared();
             if self.flight.main.is_empty() {
                 self.producers.close_main();
             }

@@ -26,7 +26,7 @@ pub(super) enum AfterTaking {
     Rebuild,
     /// The same, without what is overdue.
     Sort,
-    /// A fleet gets it.
+    /// A fleet gets it, without what has waited for too long.
     Spread,
 }
 
@@ -122,14 +122,13 @@ impl Worker {
                 self.producers.close_main();
                 self.give_again();
             }
-            AfterTaking::Sort => {
-                self.producers.close_main();
-                self.sort(now);
-            }
-            AfterTaking::Spread => {
-                self.producers.close_main();
-                self.spread();
-                self.give_again();
+            AfterTaking::Sort | AfterTaking::Spread => {
+                if self.producers.is_prepared() {
+                    self.spread();
+                } else {
+                    self.producers.close_main();
+                }
+                self.sort(now, then == AfterTaking::Sort);
             }
         }
         if !self.phase.is_up() {
@@ -182,13 +181,14 @@ impl Worker {
 
     /// Of what was taken back, the messages of partitions that are at fault go to file, and those that
     /// have waited for too long; the others go again.
-    fn sort(&mut self, now: Instant) {
+    fn sort(&mut self, now: Instant, blames: bool) {
         let Some(window) = self.config.retry_window else {
             return self.give_again();
         };
         let evidence = Evidence {
             cluster: &self.cluster,
             window,
+            blames,
             waits_for_all: self.producers.config().waits_for_all_replicas(),
             partitions_are_chosen: self.partitioning.is_some(),
         };
