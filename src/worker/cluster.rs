@@ -73,6 +73,11 @@ impl Cluster {
         self.pulse.patience(now, window)
     }
 
+    /// See [`Pulse::grace`].
+    pub(super) fn grace(&self) -> Duration {
+        self.pulse.grace(self.window.unwrap_or(LONG_WINDOW))
+    }
+
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.pulse.round_trip()
     }

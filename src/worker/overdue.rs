@@ -28,6 +28,9 @@ impl Worker {
         let patience = self.cluster.patience(now, window);
         if patience == window {
             self.inquire();
+        } else {
+            // Connecting takes long, too.
+            self.prepare_successor(now);
         }
         let Some(oldest) = self.flight.main.oldest() else {
             return;

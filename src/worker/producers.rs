@@ -108,19 +108,26 @@ impl Producers {
         self.brokers.len()
     }
 
-    /// The next main client, and the next one for files, will be fleets of this size. Returns the clients
-    /// of the first of them.
-    pub(super) fn prepare_main(&mut self, size: usize) -> Vec<Arc<Client>> {
+    /// So many clients send live messages, and so many those from files, from the next ones on.
+    pub(super) fn set_fleet_size(&mut self, size: usize) {
         self.fleet_size = size;
+    }
+
+    /// Makes the next main client, or fleet. Returns whose answers tell when it is ready.
+    pub(super) fn prepare_main(&mut self) -> Vec<Arc<Client>> {
         let tuning = Tuning::Live {
             idempotent: self.idempotent,
         };
-        self.next_main = self.make(tuning, size);
+        self.next_main = self.make(tuning, self.fleet_size);
         let fleet = self.next_main.iter();
         fleet
             .flat_map(Fleet::producers)
             .map(Producer::client)
             .collect()
+    }
+
+    pub(super) fn fleet_size(&self) -> usize {
+        self.fleet_size
     }
 
     pub(super) fn is_prepared(&self) -> bool {
@@ -312,6 +319,7 @@ impl Producers {
     /// The cluster does not take idempotent producers. Returns whether that is news; then the main
     /// client has to be replaced.
     pub(super) fn give_up_idempotence(&mut self) -> bool {
+        self.close_prepared();
         std::mem::take(&mut self.idempotent) && self.config.idempotent
     }
 
@@ -327,6 +335,7 @@ impl Producers {
 
     /// Smaller batches for clients that are made from now on: their size is for life.
     pub(super) fn make_batches_smaller(&mut self) {
+        self.close_prepared();
         let config = &mut self.config;
         config.batch_size = (config.batch_size / STEP).max(config.least_batch_size);
         // The last one counts; a user's own is not touched, since it is the least at the same time.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 /// A message is waited for so many times as long as acknowledgements took lately.
 const TIMES: u32 = 5;
 
+const LEAST_GRACE: Duration = Duration::from_millis(500);
+
 /// What was acknowledged within one retry window.
 #[derive(Clone, Copy, Default)]
 struct Span {
@@ -47,6 +49,12 @@ impl Pulse {
         self.current.least.or(self.previous.least)
     }
 
+    /// How long what is on its way may still take, when only what is overdue is wanted back.
+    pub(super) fn grace(&self, window: Duration) -> Duration {
+        let trips = self.round_trip().unwrap_or_default() * 5 / 2;
+        trips.min(window / 2).max(LEAST_GRACE)
+    }
+
     /// How long a message is waited for: the retry window, or half as long again while acknowledgements flow
     /// and take long. More would not keep the promise that a message is in Kafka or in a file within 5 s.
     pub(super) fn patience(&self, now: Instant, window: Duration) -> Duration {
@@ -60,7 +68,8 @@ impl Pulse {
         }
         let total = spans.iter().map(|span| span.total).sum::<Duration>();
         let mean = total.div_f64(messages as f64);
-        (mean * TIMES).clamp(window, window * 3 / 2)
+        let most = (window * 3 / 2).min((window * 7 / 4).saturating_sub(self.grace(window)));
+        (mean * TIMES).clamp(window, most.max(window))
     }
 }
 

@@ -34,6 +34,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// a producer id.
 const ANSWERS: u32 = 3;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Clients that were prepared and not needed within this time are closed.
+const UNUSED: Duration = Duration::from_secs(60);
 /// How often it is looked whether it is time to begin.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -161,11 +163,18 @@ impl Worker {
             return;
         }
         self.spreading.last_look = Some(now);
+        if self
+            .spreading
+            .last_begin
+            .is_some_and(|last| now - last > UNUSED)
+        {
+            self.producers.close_prepared();
+        }
         let topics = self.flight.topics(usize::MAX);
         if self.is_spreading_due(&topics) {
             self.spreading.last_begin = Some(now);
             debug!(round_trip = ?self.cluster.round_trip(), "a fleet of clients is prepared");
-            self.prepare_fleet(&topics);
+            self.prepare_fleet(&topics, FLEET);
         }
     }
 
@@ -181,12 +190,27 @@ impl Worker {
         self.spreading.turn(topics, brokers, round_trip) >= LONG_TURN
     }
 
+    /// What is overdue will be taken back from the main client, which is of no use after that.
+    pub(super) fn prepare_successor(&mut self, now: Instant) {
+        let was_lately = |last: Instant| now - last < PAUSE;
+        if self.producers.is_prepared()
+            || !self.is_far()
+            || self.spreading.last_begin.is_some_and(was_lately)
+        {
+            return;
+        }
+        self.spreading.last_begin = Some(now);
+        let size = self.producers.fleet_size();
+        self.prepare_fleet(&self.flight.topics(1), size);
+    }
+
     /// The clients connect, and get what an idempotent one needs, before they are used.
-    fn prepare_fleet(&mut self, topics: &[TopicId]) {
+    fn prepare_fleet(&mut self, topics: &[TopicId], size: usize) {
         let Some(topic) = topics.first().copied() else {
             return;
         };
-        let clients = self.producers.prepare_main(FLEET);
+        self.producers.set_fleet_size(size);
+        let clients = self.producers.prepare_main();
         // The others follow soon.
         let enough = clients.len() / 2 + 1;
         let ready = Arc::new(AtomicUsize::new(0));
@@ -215,16 +239,19 @@ impl Worker {
         }
         if is_due && self.phase.is_publishing() && self.phase.is_open() {
             self.take_back(AfterTaking::Spread);
-        } else {
+        } else if !self.spreading.is_on && self.producers.fleet_size() > 1 {
             self.producers.close_prepared();
+            self.producers.set_fleet_size(1);
         }
     }
 
     /// Nothing is on its way.
-    pub(super) fn spread(&mut self) {
-        self.spreading.begin();
+    pub(super) fn use_prepared(&mut self) {
         self.producers.use_prepared();
-        self.replay.renew();
+        if self.producers.fleet_size() > 1 {
+            self.spreading.begin();
+            self.replay.renew();
+        }
     }
 }
 

@@ -13,10 +13,6 @@ use crate::statistics::Place;
 
 /// Longest time that librdkafka is given to hand everything back.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(2);
-/// So many round trips what is on its way may take, where it is not overdue.
-const TRIPS: u32 = 5;
-/// How long what is on its way may still be acknowledged, when only what is overdue is wanted back.
-const GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterTaking {
@@ -50,8 +46,7 @@ impl Taking {
     /// `grace`: how long what is on its way may take.
     pub(super) fn new(then: AfterTaking, grace: Duration, now: Instant) -> Self {
         let (stage, patience) = match then {
-            AfterTaking::Sort => (Stage::Queue, GRACE),
-            AfterTaking::Spread => (Stage::Queue, grace),
+            AfterTaking::Sort | AfterTaking::Spread => (Stage::Queue, grace),
             AfterTaking::WriteToFile | AfterTaking::Rebuild => (Stage::All, PURGE_TIMEOUT),
         };
         Taking {
@@ -77,8 +72,7 @@ impl Taking {
 impl Worker {
     pub(super) fn take_back(&mut self, then: AfterTaking) {
         let now = Instant::now();
-        let trips = self.cluster.round_trip().unwrap_or_default() * TRIPS;
-        let taking = Taking::new(then, trips.max(GRACE), now);
+        let taking = Taking::new(then, self.cluster.grace(), now);
         if let Some(main) = self.producers.open_main() {
             taking.ask(main);
         }
@@ -124,7 +118,7 @@ impl Worker {
             }
             AfterTaking::Sort | AfterTaking::Spread => {
                 if self.producers.is_prepared() {
-                    self.spread();
+                    self.use_prepared();
                 } else {
                     self.producers.close_main();
                 }
