@@ -3,18 +3,21 @@
 const native = require('./load')
 const { split } = require('./lib/callbacks')
 const { writableOf } = require('./lib/writable')
-const { stringify, toJSON, retryJSON, describe, kindOf } = require('./lib/text')
+const { partsOf, tombstoneOf, rawOf } = require('./lib/record')
+const { stringify, encodeKey, encodeValue, describe } = require('./lib/text')
 
 const addon = native.publisher
 
-// Properties of a publisher that nobody sees: the addon's function that takes a message, and the rest.
+// Properties of a publisher that nobody sees: the addon's functions that take a message, and the rest.
 const QUEUE = Symbol('queue')
+const RECORD = Symbol('record')
 const PUBLISHER = Symbol('publisher')
 
 // What `queueText` is told of a key and a text that are not simply a string and a message's JSON.
 const KEY_IS_JSON = 1
 const BAD_KEY = 2
 const BAD_VALUE = 3
+const BAD_OPTIONS = 4
 
 class KafkaPublisher {
   constructor(options) {
@@ -22,7 +25,9 @@ class KafkaPublisher {
     const handle = addon.start(parts.options, parts.callbacks)
     const hide = (name, value) =>
       Object.defineProperty(this, name, Object.assign(Object.create(null), { value }))
-    hide(QUEUE, addon.queueFunction(handle))
+    const functions = addon.queueFunctions(handle)
+    hide(QUEUE, functions[0])
+    hide(RECORD, functions[1])
     // The addon holds the callbacks weakly unless there are messages in memory: this keeps them.
     hide(PUBLISHER, { handle, callbacks: parts.callbacks, failed: 0 })
   }
@@ -30,6 +35,9 @@ class KafkaPublisher {
   queue(key, message, topic) {
     try {
       const queueText = this[QUEUE]
+      if (typeof topic === 'object' && topic !== null) {
+        return queueParts(this, partsOf(topic, key, message))
+      }
       let text
       let error
       // Called from here, JSON.stringify is compiled code calling compiled code; called from the
@@ -48,17 +56,24 @@ class KafkaPublisher {
       }
       return queueOdd(queueText, key, message, topic, text, error)
     } catch (error) {
-      try {
-        return queueFailed(this, error)
-      } catch (_error) {
-        // Not even that can be called at the end of the stack: the next method called tells it.
-      }
-      try {
-        this[PUBLISHER].failed++
-        return true
-      } catch (_error) {
-        return false
-      }
+      return failed(this, error)
+    }
+  }
+
+  tombstone(key, topic) {
+    try {
+      const options = typeof topic === 'object' && topic !== null ? topic : { topic }
+      return queueParts(this, tombstoneOf(options, key))
+    } catch (error) {
+      return failed(this, error)
+    }
+  }
+
+  queueRecord(record) {
+    try {
+      return queueParts(this, rawOf(record))
+    } catch (error) {
+      return failed(this, error)
     }
   }
 
@@ -102,6 +117,44 @@ if (typeof Symbol.asyncDispose === 'symbol') {
   })
 }
 
+/** Queues what is no plain message. Its text says what is wrong with it, if anything is. */
+function queueParts(publisher, parts) {
+  const problem = parts.problem
+  if (problem) {
+    const form = { key: BAD_KEY, value: BAD_VALUE, options: BAD_OPTIONS }[problem.of]
+    return publisher[QUEUE]('', problem.text, parts.topic, form) === undefined
+  }
+  const queue = (key, flags) =>
+    publisher[RECORD](
+      key,
+      parts.value,
+      parts.topic,
+      flags,
+      parts.partition,
+      parts.timestamp,
+      parts.headers
+    )
+  const room = queue(parts.key, parts.flags)
+  // Null: the key needs to be escaped.
+  if (room !== null) return room === undefined
+  return queue(parts.jsonKey(), parts.flags | parts.KEY_IS_JSON) === undefined
+}
+
+/** What keeps `queue()` and the like from throwing: their work could not be done. */
+function failed(publisher, error) {
+  try {
+    return queueFailed(publisher, error)
+  } catch (_error) {
+    // Not even that can be called at the end of the stack: the next method called tells it.
+  }
+  try {
+    publisher[PUBLISHER].failed++
+    return true
+  } catch (_error) {
+    return false
+  }
+}
+
 /** The rest of `queue()`: keys that are no plain text, values that refer to themselves, and mistakes. */
 function queueOdd(queueText, key, message, topic, text, error) {
   const encoded = encodeKey(key)
@@ -132,20 +185,6 @@ function innerOf(publisher) {
   } catch (_error) {
     return undefined
   }
-}
-
-function encodeKey(key) {
-  const takes =
-    typeof key === 'object' ? key !== null : typeof key === 'string' || typeof key === 'number'
-  return takes ? toJSON(key) : { text: '', problem: 'it is ' + kindOf(key) }
-}
-
-function encodeValue(message, text, error) {
-  if (typeof text === 'string') return { text, problem: null }
-  if (error) return retryJSON(message, error.thrown)
-  if (typeof message === 'object' && message !== null)
-    return { text: '', problem: 'it has no JSON text' }
-  return { text: '', problem: 'it is ' + kindOf(message) }
 }
 
 function handleOf(publisher, method) {

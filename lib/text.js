@@ -83,4 +83,20 @@ function retryJSON(value, error) {
   }
 }
 
-module.exports = { stringify, toJSON, retryJSON, describe, kindOf }
+/** A key's JSON text, or what is wrong with it. */
+function encodeKey(key) {
+  const takes =
+    typeof key === 'object' ? key !== null : typeof key === 'string' || typeof key === 'number'
+  return takes ? toJSON(key) : { text: '', problem: 'it is ' + kindOf(key) }
+}
+
+/** A message's JSON text, or what is wrong with it; `text` or `error` is what JSON.stringify gave. */
+function encodeValue(message, text, error) {
+  if (typeof text === 'string') return { text, problem: null }
+  if (error) return retryJSON(message, error.thrown)
+  if (typeof message === 'object' && message !== null)
+    return { text: '', problem: 'it has no JSON text' }
+  return { text: '', problem: 'it is ' + kindOf(message) }
+}
+
+module.exports = { stringify, encodeKey, encodeValue, toJSON, describe, kindOf }

@@ -101,7 +101,7 @@ impl Inbox {
                 return Err(reason);
             }
         };
-        let bytes = record.key_length as usize + record.value_length as usize;
+        let bytes = record.length();
         if Amount::of_one(bytes).cost() > self.limits.total {
             state.chunks.roll_back();
             return Err(Reason::TooLarge);

@@ -35,6 +35,7 @@ mod edge;
 )]
 mod fallback;
 mod guard;
+mod headers;
 mod inbox;
 mod kafka;
 mod logging;

@@ -6,6 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use crate::headers::Headers;
 pub use crate::topics::{ById, MANY as MANY_TOPICS, TopicId, Topics};
 
 /// Longest topic name that Kafka takes, in bytes.
@@ -23,6 +24,7 @@ pub const ANY_PARTITION: i32 = -1;
 pub enum Reason {
     BadKey,
     BadValue,
+    BadOptions,
     NoTopic,
     BadTopic,
     TooLarge,
@@ -38,9 +40,10 @@ pub enum Reason {
 impl Reason {
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::BadKey,
         Reason::BadValue,
+        Reason::BadOptions,
         Reason::NoTopic,
         Reason::BadTopic,
         Reason::TooLarge,
@@ -58,6 +61,7 @@ impl Reason {
         match self {
             Reason::BadKey => "badKey",
             Reason::BadValue => "badValue",
+            Reason::BadOptions => "badOptions",
             Reason::NoTopic => "noTopic",
             Reason::BadTopic => "badTopic",
             Reason::TooLarge => "tooLarge",
@@ -76,6 +80,7 @@ impl Reason {
         match self {
             Reason::BadKey => "the key must be a string, a number or an object",
             Reason::BadValue => "the message must be an object that JSON.stringify can serialise",
+            Reason::BadOptions => "the message's options are not valid",
             Reason::NoTopic => "no topic was given and there is no defaultTopic",
             Reason::BadTopic => {
                 "a topic name takes 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-', and is not '.' or '..'"
@@ -141,22 +146,102 @@ pub enum KeyEncoding {
     Raw,
 }
 
-/// One message of a [`Batch`]. Its key and value follow each other in the arena.
+/// What is particular about a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traits(u8);
+
+impl Traits {
+    /// It has no key at all.
+    pub const KEYLESS: Traits = Traits(1);
+    /// It has no value: a tombstone.
+    pub const VALUELESS: Traits = Traits(2);
+    /// Its key is bytes as they are, whatever `keyEncoding` says.
+    pub const RAW_KEY: Traits = Traits(4);
+    /// Its value is bytes as they are, no JSON.
+    pub const RAW_VALUE: Traits = Traits(8);
+    /// Its partition is the caller's.
+    pub const PARTITION_GIVEN: Traits = Traits(16);
+    /// Its time is the caller's.
+    pub const TIME_GIVEN: Traits = Traits(32);
+
+    pub fn has(self, other: Traits) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    #[must_use]
+    pub fn with(self, other: Traits) -> Traits {
+        Traits(self.0 | other.0)
+    }
+
+    #[must_use]
+    pub fn with_if(self, other: Traits, holds: bool) -> Traits {
+        if holds { self.with(other) } else { self }
+    }
+}
+
+/// One message of a [`Batch`]. Its key, value and headers follow each other in the arena.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
     pub topic: TopicId,
     pub partition: i32,
-    /// It has no key at all: a line of 3.x, which lost it.
-    pub keyless: bool,
+    pub traits: Traits,
     pub key_length: u32,
     pub value_length: u32,
-    /// When it was queued, in milliseconds since the Unix epoch.
+    pub headers_length: u32,
+    /// Of the message, in milliseconds since the Unix epoch: when it was queued, unless the caller has
+    /// said another.
     pub timestamp: i64,
 }
 
 impl Record {
-    fn length(&self) -> usize {
-        self.key_length as usize + self.value_length as usize
+    /// A message of this topic, before its content is known.
+    pub fn of(topic: TopicId, timestamp: i64) -> Self {
+        Record {
+            topic,
+            partition: ANY_PARTITION,
+            traits: Traits::default(),
+            key_length: 0,
+            value_length: 0,
+            headers_length: 0,
+            timestamp,
+        }
+    }
+
+    pub fn is_keyless(&self) -> bool {
+        self.traits.has(Traits::KEYLESS)
+    }
+
+    pub fn is_valueless(&self) -> bool {
+        self.traits.has(Traits::VALUELESS)
+    }
+
+    pub fn length(&self) -> usize {
+        self.key_length as usize + self.value_length as usize + self.headers_length as usize
+    }
+}
+
+/// The bytes of a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Content<'a> {
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+    /// See [`Headers`].
+    pub headers: &'a [u8],
+}
+
+impl<'a> Content<'a> {
+    /// Without headers.
+    #[cfg(test)]
+    pub fn new(key: &'a [u8], value: &'a [u8]) -> Self {
+        Content {
+            key,
+            value,
+            headers: &[],
+        }
+    }
+
+    pub fn amount(&self) -> Amount {
+        Amount::of_one(self.key.len() + self.value.len() + self.headers.len())
     }
 }
 
@@ -215,32 +300,39 @@ impl Batch {
     }
 
     /// Appends a message whose bytes are at hand.
-    pub fn push(&mut self, record: Record, key: &[u8], value: &[u8]) {
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value);
+    pub fn push(&mut self, record: Record, content: Content<'_>) {
+        self.bytes.extend_from_slice(content.key);
+        self.bytes.extend_from_slice(content.value);
+        self.bytes.extend_from_slice(content.headers);
         self.commit(Record {
-            key_length: key.len() as u32,
-            value_length: value.len() as u32,
+            key_length: content.key.len() as u32,
+            value_length: content.value.len() as u32,
+            headers_length: content.headers.len() as u32,
             ..record
         });
     }
 
-    /// The next message, its key and its value.
-    pub fn peek(&self) -> Option<(&Record, &[u8], &[u8])> {
-        let record = self.records.get(self.next)?;
-        let key_end = self.next_offset + record.key_length as usize;
+    fn content(&self, record: &Record, offset: usize) -> Content<'_> {
+        let key_end = offset + record.key_length as usize;
         let value_end = key_end + record.value_length as usize;
-        Some((
-            record,
-            &self.bytes[self.next_offset..key_end],
-            &self.bytes[key_end..value_end],
-        ))
+        let headers_end = value_end + record.headers_length as usize;
+        Content {
+            key: &self.bytes[offset..key_end],
+            value: &self.bytes[key_end..value_end],
+            headers: &self.bytes[value_end..headers_end],
+        }
+    }
+
+    /// The next message.
+    pub fn peek(&self) -> Option<(&Record, Content<'_>)> {
+        let record = self.records.get(self.next)?;
+        Some((record, self.content(record, self.next_offset)))
     }
 
     /// Goes on to the message after the one that [`Batch::peek`] shows.
     pub fn advance(&mut self) {
         if let Some(record) = self.records.get(self.next) {
-            self.next_offset += record.key_length as usize + record.value_length as usize;
+            self.next_offset += record.length();
             self.next += 1;
         }
     }
@@ -258,24 +350,18 @@ impl Batch {
         &mut self.records[self.next..]
     }
 
-    /// The messages that have not been taken yet, in order.
     /// The topics of the remaining messages, one by one.
     pub fn topics(&self) -> impl Iterator<Item = TopicId> {
         self.remaining_messages().map(|(record, ..)| record.topic)
     }
 
-    pub fn remaining_messages(&self) -> impl Iterator<Item = (&Record, &[u8], &[u8])> {
+    /// The messages that have not been taken yet, in order.
+    pub fn remaining_messages(&self) -> impl Iterator<Item = (&Record, Content<'_>)> {
         let mut offset = self.next_offset;
         self.records[self.next..].iter().map(move |record| {
-            let key_end = offset + record.key_length as usize;
-            let value_end = key_end + record.value_length as usize;
-            let message = (
-                record,
-                &self.bytes[offset..key_end],
-                &self.bytes[key_end..value_end],
-            );
-            offset = value_end;
-            message
+            let content = self.content(record, offset);
+            offset += record.length();
+            (record, content)
         })
     }
 
@@ -323,21 +409,14 @@ mod tests {
     use super::*;
 
     fn record(topic: u32) -> Record {
-        Record {
-            topic: TopicId(topic),
-            partition: ANY_PARTITION,
-            keyless: false,
-            key_length: 0,
-            value_length: 0,
-            timestamp: 7,
-        }
+        Record::of(TopicId(topic), 7)
     }
 
     #[test]
     fn batch_gives_messages_back_in_order() {
         let mut batch = Batch::default();
-        batch.push(record(0), b"a", b"one");
-        batch.push(record(1), b"", b"two");
+        batch.push(record(0), Content::new(b"a", b"one"));
+        batch.push(record(1), Content::new(b"", b"two"));
         assert_eq!(
             batch.remaining(),
             Amount {
@@ -346,10 +425,10 @@ mod tests {
             }
         );
 
-        let (first, key, value) = batch.peek().unwrap();
+        let (first, Content { key, value, .. }) = batch.peek().unwrap();
         assert_eq!((first.topic.0, key, value), (0, &b"a"[..], &b"one"[..]));
         batch.advance();
-        let (second, key, value) = batch.peek().unwrap();
+        let (second, Content { key, value, .. }) = batch.peek().unwrap();
         assert_eq!((second.topic.0, key, value), (1, &b""[..], &b"two"[..]));
         assert_eq!(
             batch.remaining(),

@@ -58,18 +58,19 @@ pub fn start(
     guarded(|| Publisher::start(env, options, &callbacks), bug).map(External::new)
 }
 
-/// The function that `queue()` calls, with the publisher that it belongs to.
+/// `queueText` and `queueRecord`, with the publisher that they belong to.
 #[napi(namespace = "publisher", skip_typescript)]
 #[cfg_attr(test, allow(dead_code))]
-pub fn queue_function<'env>(
+pub fn queue_functions<'env>(
     env: &'env Env,
     publisher: &External<Publisher>,
-) -> Result<Unknown<'env>> {
+) -> Result<Vec<Unknown<'env>>> {
     // SAFETY: on the JS thread.
-    let function = unsafe { callback::text_function(env.raw(), Rc::clone(&publisher.queue)) };
-    let function = function.ok_or_else(|| reason("there is no memory for a function"))?;
+    let functions = unsafe { callback::queue_functions(env.raw(), &publisher.queue) };
+    let functions = functions.ok_or_else(|| reason("there is no memory for a function"))?;
     // SAFETY: just made, in this scope.
-    Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), function) })
+    let unknown = |function| unsafe { Unknown::from_raw_unchecked(env.raw(), function) };
+    Ok(functions.map(unknown).into())
 }
 
 #[napi(namespace = "publisher", skip_typescript)]

@@ -1,7 +1,7 @@
 //! `queue()`: what is done for each message, on the JS thread. `callback.rs` is how it is called;
 //! `index.js` turns values into text.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,8 +12,7 @@ use super::callback::{Arguments, Queued};
 use super::text::{NoText, append_text_within, append_utf8, append_within, utf8_length};
 use crate::inbox::{MIN_ROOM, Pushed};
 use crate::message::{
-    ANY_PARTITION, Amount, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name,
-    now_ms,
+    Amount, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms,
 };
 use crate::worker::Shared;
 
@@ -33,10 +32,12 @@ enum Form {
     BadKey = 2,
     /// The text says what is wrong with the message.
     BadValue = 3,
+    /// The text says what is wrong with the options.
+    BadOptions = 4,
 }
 
 /// Why a message was not accepted.
-enum Refusal {
+pub(super) enum Refusal {
     /// A reason, and a detail for the log.
     Reason(Reason, Option<String>),
     EscapeKey,
@@ -54,13 +55,13 @@ pub struct Queue {
     bridge: Arc<Bridge>,
     shore: Rc<Shore>,
     encoding: KeyEncoding,
-    default_topic: Option<TopicId>,
+    pub(super) default_topic: Option<TopicId>,
     scratch: RefCell<Scratch>,
 }
 
 #[derive(Default)]
-struct Scratch {
-    key: Vec<u8>,
+pub(super) struct Scratch {
+    pub(super) key: Vec<u8>,
     topic: Vec<u8>,
     /// The name in `last_topic` and its id: most calls in a row are for one topic.
     last_topic: Vec<u8>,
@@ -69,8 +70,17 @@ struct Scratch {
     generation: u32,
 }
 
+impl Scratch {
+    /// The next key needs less.
+    pub(super) fn shrink(&mut self) {
+        if self.key.capacity() > MAX_SCRATCH {
+            self.key = Vec::new();
+        }
+    }
+}
+
 /// A topic whose name was looked at.
-enum Topic {
+pub(super) enum Topic {
     Default(TopicId),
     /// Its name, which can be a topic's, is in `scratch.topic`.
     Named,
@@ -97,11 +107,35 @@ impl Queue {
     ///
     /// # Safety
     /// On the JS thread, with the values alive.
-    pub unsafe fn push(&self, env: sys::napi_env, arguments: &Arguments) -> Queued {
+    pub unsafe fn push(&self, env: sys::napi_env, arguments: &Arguments<4>) -> Queued {
+        // SAFETY: the caller's promise.
+        self.accepting(env, || unsafe { self.push_text(env, arguments) })
+    }
+
+    /// Accepts a message of any kind.
+    ///
+    /// # Safety
+    /// On the JS thread, with the values alive.
+    pub unsafe fn push_record(&self, env: sys::napi_env, arguments: &Arguments<7>) -> Queued {
+        // SAFETY: the caller's promise.
+        self.accepting(env, || unsafe { self.push_parts(env, arguments) })
+    }
+
+    pub(super) fn scratch(&self) -> RefMut<'_, Scratch> {
+        let mut scratch = self.scratch.borrow_mut();
+        // Should the last one have been refused.
+        scratch.shrink();
+        scratch
+    }
+
+    fn accepting(
+        &self,
+        env: sys::napi_env,
+        push: impl FnOnce() -> Result<Pushed, Refusal>,
+    ) -> Queued {
         let newly_held = !self.shore.holds();
         self.bridge.hold_loop(env, &self.shared, &self.shore);
-        // SAFETY: the caller's promise.
-        let pushed = unsafe { self.push_held(env, arguments) };
+        let pushed = push();
         if newly_held {
             // Refused, it has nothing to wait for.
             self.bridge
@@ -130,21 +164,21 @@ impl Queue {
             .release_if_idle(&Env::from_raw(env), &self.shared, &self.shore);
     }
 
-    unsafe fn push_held(
+    unsafe fn push_text(
         &self,
         env: sys::napi_env,
-        arguments: &Arguments,
+        arguments: &Arguments<4>,
     ) -> Result<Pushed, Refusal> {
         let Arguments {
             values: [key, text, topic, form],
             count,
         } = *arguments;
-        let scratch = &mut *self.scratch.borrow_mut();
-        if scratch.key.capacity() > MAX_SCRATCH {
-            scratch.key = Vec::new();
-        }
+        let scratch = &mut *self.scratch();
         // SAFETY: the caller's promise.
         unsafe {
+            if count == 4 && form_of(env, form) == Form::BadOptions {
+                return Err(refusal(env, Reason::BadOptions, text));
+            }
             let topic = if count < 3 {
                 Topic::Default(self.default_topic.ok_or(Reason::NoTopic)?)
             } else {
@@ -163,61 +197,86 @@ impl Queue {
                 }
                 Form::BadKey => return Err(refusal(env, Reason::BadKey, text)),
                 Form::BadValue => return Err(refusal(env, Reason::BadValue, text)),
+                Form::BadOptions => return Err(refusal(env, Reason::BadOptions, text)),
             }
-            let pushed = self.accept(env, topic, scratch, text);
-            if scratch.key.capacity() > MAX_SCRATCH {
-                scratch.key = Vec::new();
-            }
+            let record = Record::of(TopicId(0), now_ms());
+            let pushed = self.accept(
+                env,
+                topic,
+                scratch,
+                Body {
+                    text,
+                    bytes: None,
+                    headers: &[],
+                },
+                record,
+            );
+            scratch.shrink();
             pushed
         }
     }
 
     /// Copies the message. Its topic is remembered only now that nothing else can be wrong with it: a
     /// caller that makes up names must not fill the memory.
-    unsafe fn accept(
+    pub(super) unsafe fn accept(
         &self,
         env: sys::napi_env,
         topic: Topic,
         scratch: &mut Scratch,
-        text: sys::napi_value,
+        body: Body<'_>,
+        record: Record,
     ) -> Result<Pushed, Refusal> {
         let inbox = &self.shared.inbox;
-        let key_length = scratch.key.len();
+        let known = scratch.key.len() + body.headers.len() + body.bytes.map_or(0, <[u8]>::len);
+        if known as u64 > inbox.limits().total {
+            return Err(Reason::TooLarge.into());
+        }
         let mut room = MIN_ROOM;
-        if key_length + MIN_ROOM / 2 > MIN_ROOM {
-            room += key_length;
+        if known + MIN_ROOM / 2 > MIN_ROOM {
+            room += known;
         }
         loop {
             let mut missing = None;
             let pushed = inbox.push(room, |arena| {
                 arena.extend_from_slice(&scratch.key);
-                // SAFETY: the caller's promise.
-                let appended = unsafe { append_text_within(env, text, arena) };
-                let value_length = appended.map_err(|why| match why {
-                    NoText::NoString => Reason::BadValue,
-                    NoText::NeedsRoom(room) => {
-                        missing = Some(room);
-                        Reason::TooLarge
+                let value_length = match body.bytes {
+                    Some(bytes) => {
+                        arena.extend_from_slice(bytes);
+                        bytes.len()
                     }
-                })?;
-                if Amount::of_one(key_length + value_length).cost() > inbox.limits().total {
+                    // SAFETY: the caller's promise.
+                    None => {
+                        unsafe { append_text_within(env, body.text, arena) }.map_err(|why| {
+                            match why {
+                                NoText::NoString => Reason::BadValue,
+                                NoText::NeedsRoom(room) => {
+                                    missing = Some(room);
+                                    Reason::TooLarge
+                                }
+                            }
+                        })?
+                    }
+                };
+                arena.extend_from_slice(body.headers);
+                let length = |bytes| u32::try_from(bytes).map_err(|_| Reason::TooLarge);
+                let record = Record {
+                    key_length: length(scratch.key.len())?,
+                    value_length: length(value_length)?,
+                    headers_length: length(body.headers.len())?,
+                    ..record
+                };
+                if Amount::of_one(record.length()).cost() > inbox.limits().total {
                     return Err(Reason::TooLarge);
                 }
-                Ok(Record {
-                    topic: self.topic_id(&topic, scratch)?,
-                    partition: ANY_PARTITION,
-                    keyless: false,
-                    key_length: u32::try_from(key_length).map_err(|_| Reason::TooLarge)?,
-                    value_length: u32::try_from(value_length).map_err(|_| Reason::TooLarge)?,
-                    timestamp: now_ms(),
-                })
+                let topic = self.topic_id(&topic, scratch)?;
+                Ok(Record { topic, ..record })
             });
             match missing {
                 // Its size is known now; the next try has the room, or the message is refused.
-                Some(missing) if (key_length + missing) as u64 > inbox.limits().total => {
+                Some(missing) if (known + missing) as u64 > inbox.limits().total => {
                     return Err(Reason::TooLarge.into());
                 }
-                Some(missing) => room = key_length + missing,
+                Some(missing) => room = known + missing,
                 None => return Ok(pushed?),
             }
         }
@@ -246,7 +305,7 @@ impl Queue {
         }
     }
 
-    unsafe fn topic(
+    pub(super) unsafe fn topic(
         &self,
         env: sys::napi_env,
         topic: sys::napi_value,
@@ -296,7 +355,7 @@ impl Queue {
     }
 
     /// The bytes on the wire of a key that is a string.
-    unsafe fn key(
+    pub(super) unsafe fn key(
         &self,
         env: sys::napi_env,
         key: sys::napi_value,
@@ -317,7 +376,7 @@ impl Queue {
         Ok(())
     }
 
-    unsafe fn append_key(
+    pub(super) unsafe fn append_key(
         &self,
         env: sys::napi_env,
         key: sys::napi_value,
@@ -354,6 +413,14 @@ impl Queue {
     }
 }
 
+/// What a message has beside its key.
+pub(super) struct Body<'a> {
+    /// The value as a string, unless it is bytes.
+    pub(super) text: sys::napi_value,
+    pub(super) bytes: Option<&'a [u8]>,
+    pub(super) headers: &'a [u8],
+}
+
 /// A refusal with the text that says what is wrong.
 unsafe fn refusal(env: sys::napi_env, reason: Reason, text: sys::napi_value) -> Refusal {
     let mut bytes = Vec::new();
@@ -367,10 +434,15 @@ unsafe fn form_of(env: sys::napi_env, form: sys::napi_value) -> Form {
     let mut number = 0;
     // SAFETY: the caller's promise; on failure the number stays 0.
     unsafe { sys::napi_get_value_uint32(env, form, &mut number) };
-    [Form::KeyIsJson, Form::BadKey, Form::BadValue]
-        .into_iter()
-        .find(|form| *form as u32 == number)
-        .unwrap_or(Form::Plain)
+    [
+        Form::KeyIsJson,
+        Form::BadKey,
+        Form::BadValue,
+        Form::BadOptions,
+    ]
+    .into_iter()
+    .find(|form| *form as u32 == number)
+    .unwrap_or(Form::Plain)
 }
 
 /// Whether JSON text of this string is the string in quotes: nothing to escape, and no replacement
@@ -378,6 +450,13 @@ unsafe fn form_of(env: sys::napi_env, form: sys::napi_value) -> Form {
 fn is_plain(text: &[u8]) -> bool {
     text.iter()
         .all(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\' && *byte != 0xef)
+}
+
+/// # Safety
+/// On the JS thread, with `value` alive.
+pub(super) unsafe fn is_undefined(env: sys::napi_env, value: sys::napi_value) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { type_of(env, value) == sys::ValueType::napi_undefined }
 }
 
 unsafe fn type_of(env: sys::napi_env, value: sys::napi_value) -> sys::napi_valuetype {

@@ -64,7 +64,7 @@ unsafe extern "C" fn reply(env: sys::napi_env, info: sys::napi_callback_info) ->
         // SAFETY: within this callback; the values are alive until it returns.
         let (arguments, ..) = unsafe { callback::call_info(env, info) }?;
         let Arguments {
-            values: [id, partitions, failure, _],
+            values: [id, partitions, failure],
             ..
         } = arguments;
         // SAFETY: as above.

@@ -3,35 +3,34 @@
 //! # Members
 //! - `topic`: a string, a name that Kafka can have.
 //! - `key`: the exact JSON text that is the key on the wire; with `"keyEncoding":"raw"` the key is the
-//!   text of this JSON string itself. `null`: no key.
-//! - `value`: the exact JSON text that is the value on the wire.
-//! - `timestamp`: when the message was queued, in milliseconds since the Unix epoch.
+//!   text of this JSON string itself, with `"base64"` what that decodes to. `null`: no key.
+//! - `value`: the exact JSON text that is the value on the wire; with `"valueEncoding":"raw"` or `"base64"`
+//!   as with the key. `null`: no value, a tombstone.
+//! - `timestamp`: the message's time, in milliseconds since the Unix epoch.
+//! - `partition`: the number of the partition that the message was queued for.
+//! - `headers`: an array of `[name, value]`, in their order; name and value are strings, `{"base64":…}`
+//!   where they are no UTF-8, or a value is `null`.
 //! - `crc32c`: the last member, eight hexadecimal digits: CRC-32C of the line's bytes up to the comma
 //!   before this member. A line whose checksum is wrong is no message. Lines without one are those of
 //!   0.1.x (`topic`, `key`, `value`), of 3.x (`topic`, `mesgValue`: the value's JSON text as a string,
 //!   `ackKey`: not used) and what people write.
 //!
-//! These are part of the format, and this version does not write them:
-//! - `headers`: an array of `[name, value]`, in their order; the name a string, the value a string, or
-//!   `{"base64":…}` for bytes that are no UTF-8.
-//! - `partition`: the number of the partition that the message was queued for.
-//! - `"valueEncoding":"base64"`: the value on the wire is what the string `value` decodes to;
-//!   `"valueEncoding":"raw"`: it is the text of the string `value` itself.
-//! - `"value":null`: a tombstone; no value.
-//!
-//! A line with one of these, or with a member that is not named here, is from a version that knows more.
-//! Publishing it without that would make another message of it: it is held back, with its file, until
-//! such a version comes ([`Unreadable::is_for_later`]).
+//! A line with a member that is not named here, or an encoding, is from a version that knows more. Publishing it
+//! without that would make another message of it: it is held back, with its file, until such a version
+//! comes ([`Unreadable::is_for_later`]).
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::message::{KeyEncoding, Record, is_topic_name};
+use crate::headers;
+use crate::message::{Content, Headers, KeyEncoding, Record, Traits, is_topic_name};
 
 const CHECKSUM_BEGIN: &[u8] = b",\"crc32c\":\"";
 const CHECKSUM_DIGITS: usize = 8;
@@ -42,37 +41,110 @@ const CHECKSUM_LIKENESS: usize = 10;
 
 /// Appends the line of one message, with its newline.
 ///
-/// Key and value are on the wire as they are here: JSON text, spliced in as it is. With
-/// `keyEncoding: 'raw'` the key on the wire is no JSON; the line has it as a JSON string and says so.
+/// Key and value that are JSON on the wire are spliced in as they are. Others are a JSON string here, and the
+/// line says so.
 pub fn append(
     line: &mut Vec<u8>,
     topic: &str,
     record: &Record,
     encoding: KeyEncoding,
-    key: &[u8],
-    value: &[u8],
+    content: Content<'_>,
 ) {
+    let Content {
+        key,
+        value,
+        headers,
+    } = content;
     let start = line.len();
     line.extend_from_slice(b"{\"topic\":\"");
     line.extend_from_slice(topic.as_bytes());
     line.extend_from_slice(b"\",\"key\":");
-    match encoding {
-        KeyEncoding::Json => line.extend_from_slice(key),
-        KeyEncoding::Raw => append_json_string(line, &String::from_utf8_lossy(key)),
-    }
+    let key_is_json = encoding == KeyEncoding::Json && !record.traits.has(Traits::RAW_KEY);
+    let key_encoding = append_part(line, key, record.is_keyless(), key_is_json);
     line.extend_from_slice(b",\"value\":");
-    line.extend_from_slice(value);
+    let value_is_json = !record.traits.has(Traits::RAW_VALUE);
+    let value_encoding = append_part(line, value, record.is_valueless(), value_is_json);
     line.extend_from_slice(b",\"timestamp\":");
     // Writing to a Vec does not fail.
     let _ = write!(line, "{}", record.timestamp);
-    if encoding == KeyEncoding::Raw {
-        line.extend_from_slice(b",\"keyEncoding\":\"raw\"");
+    for (name, encoding) in [
+        ("keyEncoding", key_encoding),
+        ("valueEncoding", value_encoding),
+    ] {
+        if let Some(encoding) = encoding {
+            let _ = write!(line, ",\"{name}\":\"{encoding}\"");
+        }
+    }
+    if record.traits.has(Traits::PARTITION_GIVEN) {
+        let _ = write!(line, ",\"partition\":{}", record.partition);
+    }
+    if !headers.is_empty() {
+        append_headers(line, Headers(headers));
     }
     let checksum = digits(&line[start..]);
     line.extend_from_slice(CHECKSUM_BEGIN);
     line.extend_from_slice(&checksum);
     line.extend_from_slice(CHECKSUM_END);
     line.push(b'\n');
+}
+
+/// Appends a key or a value. Returns how it is encoded, unless it is JSON as it is.
+fn append_part(
+    line: &mut Vec<u8>,
+    bytes: &[u8],
+    is_null: bool,
+    is_json: bool,
+) -> Option<&'static str> {
+    if is_null {
+        line.extend_from_slice(b"null");
+        return None;
+    }
+    if is_json {
+        line.extend_from_slice(bytes);
+        return None;
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            append_json_string(line, text);
+            Some("raw")
+        }
+        Err(_) => {
+            append_base64(line, bytes);
+            Some("base64")
+        }
+    }
+}
+
+fn append_base64(line: &mut Vec<u8>, bytes: &[u8]) {
+    line.push(b'"');
+    line.extend_from_slice(BASE64.encode(bytes).as_bytes());
+    line.push(b'"');
+}
+
+fn append_headers(line: &mut Vec<u8>, headers: Headers<'_>) {
+    line.extend_from_slice(b",\"headers\":[");
+    for (at, (name, value)) in headers.enumerate() {
+        line.extend_from_slice(if at == 0 { b"[" } else { b",[" });
+        append_text(line, name);
+        line.push(b',');
+        match value {
+            Some(value) => append_text(line, value),
+            None => line.extend_from_slice(b"null"),
+        }
+        line.push(b']');
+    }
+    line.push(b']');
+}
+
+fn append_text(line: &mut Vec<u8>, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => append_json_string(line, text),
+        Err(_) => {
+            line.extend_from_slice(b"{\"base64\":");
+            append_base64(line, bytes);
+            line.push(b'}');
+        }
+    }
 }
 
 fn digits(bytes: &[u8]) -> [u8; CHECKSUM_DIGITS] {
@@ -93,7 +165,12 @@ pub struct Message<'a> {
     pub topic: Cow<'a, str>,
     /// Lines of 3.x have none.
     pub key: Option<Cow<'a, [u8]>>,
-    pub value: Cow<'a, [u8]>,
+    /// A tombstone has none.
+    pub value: Option<Cow<'a, [u8]>>,
+    /// See [`Headers`].
+    pub headers: Vec<u8>,
+    /// If it was queued for one.
+    pub partition: Option<i32>,
     /// When it was queued, in milliseconds since the Unix epoch. Lines of 0.1.x and 3.x don't tell.
     pub timestamp: Option<i64>,
 }
@@ -109,8 +186,10 @@ pub enum Unreadable {
     NoValue,
     #[error("the line has no key")]
     NoKey,
-    #[error("the line has an unknown keyEncoding")]
-    BadKeyEncoding,
+    #[error("the line's '{0}' is not what its encoding says")]
+    BadEncoding(&'static str),
+    #[error("the line has no headers that Kafka can have: {0}")]
+    BadHeaders(String),
     #[error("the line is damaged: its checksum is wrong")]
     Damaged,
     #[error("the line is garbage, or too long")]
@@ -160,6 +239,9 @@ struct Line<'a> {
     value: Option<&'a RawValue>,
     timestamp: Option<i64>,
     key_encoding: Option<String>,
+    value_encoding: Option<String>,
+    partition: Option<i32>,
+    headers: Option<&'a RawValue>,
     has_checksum: bool,
     /// 3.x: the value's JSON text, as a string.
     mesg_value: Option<String>,
@@ -191,6 +273,9 @@ impl<'de> Visitor<'de> for Members {
                 "value" => line.value = Some(map.next_value()?),
                 "timestamp" => line.timestamp = map.next_value()?,
                 "keyEncoding" => line.key_encoding = Some(map.next_value()?),
+                "valueEncoding" => line.value_encoding = Some(map.next_value()?),
+                "partition" => line.partition = map.next_value()?,
+                "headers" => line.headers = Some(map.next_value()?),
                 "mesgValue" => line.mesg_value = Some(map.next_value()?),
                 "crc32c" => {
                     map.next_value::<IgnoredAny>()?;
@@ -272,22 +357,13 @@ pub fn parse(line: &[u8]) -> Result<Message<'_>, Unreadable> {
         return Err(Unreadable::ForLater(name));
     }
     let (key, value) = match (line.mesg_value, line.value) {
-        (Some(text), None) => (None, Cow::Owned(text.into_bytes())),
-        (_, Some(value)) if value.get() == "null" => {
-            return Err(Unreadable::ForLater("value: null".into()));
-        }
+        (Some(text), None) => (None, Some(Cow::Owned(text.into_bytes()))),
         (_, Some(value)) => {
             let key = line.key.ok_or(Unreadable::NoKey)?;
-            let key = match line.key_encoding.as_deref() {
-                _ if key.get() == "null" => None,
-                None | Some("json") => Some(Cow::Borrowed(key.get().as_bytes())),
-                Some("raw") => Some(match text(key)? {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-                }),
-                Some(_) => return Err(Unreadable::BadKeyEncoding),
-            };
-            (key, Cow::Borrowed(value.get().as_bytes()))
+            (
+                part("key", key, line.key_encoding.as_deref())?,
+                part("value", value, line.value_encoding.as_deref())?,
+            )
         }
         (None, None) => return Err(Unreadable::NoValue),
     };
@@ -295,8 +371,68 @@ pub fn parse(line: &[u8]) -> Result<Message<'_>, Unreadable> {
         topic,
         key,
         value,
+        headers: match line.headers {
+            Some(json) => parse_headers(json)?,
+            None => Vec::new(),
+        },
+        partition: line.partition.filter(|partition| *partition >= 0),
         timestamp: line.timestamp,
     })
+}
+
+/// A key's or a value's bytes on the wire, if it has any.
+fn part<'a>(
+    name: &'static str,
+    json: &'a RawValue,
+    encoding: Option<&str>,
+) -> Result<Option<Cow<'a, [u8]>>, Unreadable> {
+    if json.get() == "null" {
+        return Ok(None);
+    }
+    let bytes = match encoding {
+        None | Some("json") => Cow::Borrowed(json.get().as_bytes()),
+        Some("raw") => match text(json)? {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        },
+        Some("base64") => Cow::Owned(from_base64(name, &text(json)?)?),
+        Some(other) => return Err(Unreadable::ForLater(format!("{name}Encoding: {other}"))),
+    };
+    Ok(Some(bytes))
+}
+
+fn from_base64(name: &'static str, text: &str) -> Result<Vec<u8>, Unreadable> {
+    BASE64
+        .decode(text)
+        .map_err(|_| Unreadable::BadEncoding(name))
+}
+
+/// A header's name or value.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum HeaderText {
+    Text(String),
+    Bytes { base64: String },
+}
+
+impl HeaderText {
+    fn bytes(self) -> Result<Vec<u8>, Unreadable> {
+        match self {
+            HeaderText::Text(text) => Ok(text.into_bytes()),
+            HeaderText::Bytes { base64 } => from_base64("headers", &base64),
+        }
+    }
+}
+
+fn parse_headers(json: &RawValue) -> Result<Vec<u8>, Unreadable> {
+    let list: Vec<(HeaderText, Option<HeaderText>)> = serde_json::from_str(json.get())
+        .map_err(|error| Unreadable::BadHeaders(error.to_string()))?;
+    let mut bytes = Vec::new();
+    for (name, value) in list {
+        let value = value.map(HeaderText::bytes).transpose()?;
+        headers::append(&mut bytes, &name.bytes()?, value.as_deref());
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Lines of a fallback file in memory, and what each of them holds.
 
 use super::record;
-use crate::message::{Amount, KeyEncoding, Record};
+use crate::message::{Amount, Content, KeyEncoding, Record};
 
 #[derive(Clone, Debug, Default)]
 pub struct Text {
     bytes: Vec<u8>,
-    /// Each line's length, and the bytes of its key and value.
+    /// Each line's length, and the bytes of its message.
     lines: Vec<(usize, usize)>,
 }
 
@@ -25,13 +25,12 @@ impl Text {
         topic: &str,
         record: &Record,
         encoding: KeyEncoding,
-        key: &[u8],
-        value: &[u8],
+        content: Content<'_>,
     ) {
         let before = self.bytes.len();
-        record::append(&mut self.bytes, topic, record, encoding, key, value);
+        record::append(&mut self.bytes, topic, record, encoding, content);
         let length = self.bytes.len() - before;
-        self.lines.push((length, key.len() + value.len()));
+        self.lines.push((length, content.amount().bytes as usize));
     }
 
     /// Takes the last line off again. Returns what it held.
@@ -90,21 +89,14 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{ANY_PARTITION, TopicId};
+    use crate::message::TopicId;
 
     #[test]
     fn lines_are_taken_off_at_both_ends() {
-        let record = Record {
-            topic: TopicId(0),
-            partition: ANY_PARTITION,
-            keyless: false,
-            key_length: 0,
-            value_length: 0,
-            timestamp: 1,
-        };
+        let record = Record::of(TopicId(0), 1);
         let mut text = Text::default();
         for value in [&b"1"[..], b"22", b"333"] {
-            text.push("t", &record, KeyEncoding::Json, b"7", value);
+            text.push("t", &record, KeyEncoding::Json, Content::new(b"7", value));
         }
         assert_eq!(
             text.amount(),

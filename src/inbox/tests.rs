@@ -1,6 +1,6 @@
 use super::chunks::CHUNK;
 use super::*;
-use crate::message::{ANY_PARTITION, TopicId};
+use crate::message::{Content, TopicId};
 use crate::statistics::Place;
 
 fn inbox(max: u64) -> Inbox {
@@ -12,12 +12,9 @@ fn push(inbox: &Inbox, value: &[u8]) -> Result<Pushed, Reason> {
         arena.extend_from_slice(b"k");
         arena.extend_from_slice(value);
         Ok(Record {
-            topic: TopicId(0),
-            partition: ANY_PARTITION,
-            keyless: false,
             key_length: 1,
             value_length: value.len() as u32,
-            timestamp: 0,
+            ..Record::of(TopicId(0), 0)
         })
     })
 }
@@ -34,7 +31,7 @@ fn messages_come_out_in_order_across_chunks() {
     }
     let mut seen = 0;
     while let Some(mut batch) = inbox.take() {
-        while let Some((_, key, value)) = batch.peek() {
+        while let Some((_, Content { key, value, .. })) = batch.peek() {
             assert_eq!(key, b"k");
             assert_eq!(value, format!("{seen:0100}").as_bytes());
             seen += 1;
@@ -96,7 +93,9 @@ fn a_refused_message_leaves_no_bytes_behind() {
     push(&inbox, b"v").unwrap();
     let batch = inbox.take().unwrap();
     assert_eq!(
-        batch.peek().map(|(_, key, value)| (key, value)),
+        batch
+            .peek()
+            .map(|(_, content)| (content.key, content.value)),
         Some((&b"k"[..], &b"v"[..]))
     );
 }
@@ -116,7 +115,9 @@ fn a_panic_in_the_middle_of_a_message_leaves_no_bytes_behind() {
     let batch = inbox.take().unwrap();
     assert_eq!(batch.remaining().bytes, 2);
     assert_eq!(
-        batch.peek().map(|(_, key, value)| (key, value)),
+        batch
+            .peek()
+            .map(|(_, content)| (content.key, content.value)),
         Some((&b"k"[..], &b"v"[..]))
     );
 }

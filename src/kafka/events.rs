@@ -8,7 +8,8 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::Producer;
 use super::ticket::{Opaque, Ticket};
-use crate::message::{TopicId, now_ms};
+use crate::headers;
+use crate::message::{Record, TopicId, Traits, now_ms};
 
 /// Neighbouring reports of one partition: so many of its messages were acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +23,11 @@ pub struct Acknowledged {
 /// A message that Kafka did not take, as librdkafka hands it back.
 pub struct Failure<'a> {
     pub ticket: Ticket,
-    pub topic: TopicId,
-    pub partition: i32,
-    pub timestamp: i64,
+    /// As far as librdkafka has kept it.
+    pub record: Record,
     pub key: &'a [u8],
     pub value: &'a [u8],
+    pub headers: Vec<u8>,
     pub code: RDKafkaErrorCode,
 }
 
@@ -54,7 +55,8 @@ impl Producer {
                 reports.failed(self.failure(message, opaque));
                 continue;
             }
-            reports.delivered(opaque.ticket(), message.len + message.key_len);
+            let bytes = message.len + message.key_len + headers_length(message);
+            reports.delivered(opaque.ticket(), bytes);
             match &mut run {
                 Some((topic, sum))
                     if *topic == message.rkt && sum.partition == message.partition =>
@@ -83,15 +85,66 @@ impl Producer {
     fn failure<'a>(&self, message: &'a rd::rd_kafka_message_t, opaque: Opaque) -> Failure<'a> {
         // SAFETY: the message is valid.
         let latency = unsafe { rd::rd_kafka_message_latency(message) }.max(0);
+        // Librdkafka does not tell the timestamp of a message that failed.
+        let timestamp = now_ms() - latency / 1000 - opaque.waited_ms();
         Failure {
             ticket: opaque.ticket(),
-            topic: self.topic_of(message),
-            partition: message.partition,
-            // Librdkafka does not tell the timestamp of a message that failed.
-            timestamp: now_ms() - latency / 1000 - opaque.waited_ms(),
+            record: Record {
+                partition: message.partition,
+                traits: Traits::default()
+                    .with_if(Traits::KEYLESS, message.key.is_null())
+                    .with_if(Traits::VALUELESS, message.payload.is_null()),
+                ..Record::of(self.topic_of(message), timestamp)
+            },
             key: bytes(message.key, message.key_len),
             value: bytes(message.payload, message.len),
+            headers: headers_of(message),
             code: message.err.into(),
+        }
+    }
+}
+
+/// Bytes of [`headers_of`], without making them.
+fn headers_length(message: &rd::rd_kafka_message_t) -> usize {
+    let mut length = 0;
+    each_header(message, |name, value| {
+        length += headers::length(name, value);
+    });
+    length
+}
+
+/// A message's headers, as in an arena.
+fn headers_of(message: &rd::rd_kafka_message_t) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    each_header(message, |name, value| {
+        headers::append(&mut bytes, name, value);
+    });
+    bytes
+}
+
+fn each_header(message: &rd::rd_kafka_message_t, mut each: impl FnMut(&[u8], Option<&[u8]>)) {
+    let mut headers = ptr::null_mut();
+    // SAFETY: the message is valid; on success the headers are its own, and live as long. So do their names
+    // and values.
+    unsafe {
+        let found = rd::rd_kafka_message_headers(message, &raw mut headers);
+        if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return;
+        }
+        for at in 0.. {
+            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+            let found = rd::rd_kafka_header_get_all(
+                headers,
+                at,
+                &raw mut name,
+                &raw mut value,
+                &raw mut size,
+            );
+            if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return;
+            }
+            let value = (!value.is_null()).then(|| bytes(value.cast_mut(), size));
+            each(CStr::from_ptr(name).to_bytes(), value);
         }
     }
 }

@@ -7,7 +7,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::{Client, ConfigError, Producer, Redirect, Reports, Ticket, Tuning};
 use crate::inbox::Inbox;
-use crate::message::{ANY_PARTITION, Record, TopicId};
+use crate::message::{ANY_PARTITION, Content, Record, TopicId};
 use crate::options::KafkaConfig;
 
 /// One client or more. A partition is always the same one's.
@@ -69,27 +69,12 @@ impl Fleet {
         &mut self,
         record: &Record,
         name: impl FnOnce() -> Arc<str>,
-        key: &[u8],
-        value: &[u8],
+        content: Content<'_>,
         ticket: Ticket,
         now: i64,
     ) -> Result<(), RDKafkaErrorCode> {
         self.sender(record)
-            .produce(record, name, key, value, ticket, now)
-    }
-
-    /// See [`Producer::produce_at`].
-    pub fn produce_at(
-        &mut self,
-        record: &Record,
-        name: impl FnOnce() -> Arc<str>,
-        key: &[u8],
-        value: &[u8],
-        ticket: Ticket,
-        now: i64,
-    ) -> Result<(), RDKafkaErrorCode> {
-        self.sender(record)
-            .produce_at(record, name, key, value, ticket, now)
+            .produce(record, name, content, ticket, now)
     }
 
     /// Serves all events that are waiting. Returns whether there were any.

@@ -13,7 +13,7 @@ use super::ticket::{Opaque, Ticket};
 use super::{Client, ConfigError, Context, Redirect, Tuning, config};
 use crate::guard::guarded;
 use crate::inbox::Inbox;
-use crate::message::{ById, Record, TopicId};
+use crate::message::{ById, Content, Headers, Record, TopicId};
 use crate::options::KafkaConfig;
 
 /// A librdkafka producer.
@@ -77,58 +77,30 @@ impl Producer {
         self.topics.keys().next().copied()
     }
 
-    /// Hands over one message; a delivery report follows if and only if this succeeds. `now` is the
-    /// time, in milliseconds since the Unix epoch.
+    /// Hands over one message, with its own time if it has one; a delivery report follows if and only if
+    /// this succeeds. `now` is the time, in milliseconds since the Unix epoch.
     pub fn produce(
         &mut self,
         record: &Record,
         name: impl FnOnce() -> Arc<str>,
-        key: &[u8],
-        value: &[u8],
-        ticket: Ticket,
-        now: i64,
-    ) -> Result<(), RDKafkaErrorCode> {
-        let topic = self.topic(record.topic, name)?;
-        // SAFETY: F_COPY makes librdkafka copy the value; it always copies the key.
-        let status = unsafe {
-            rd::rd_kafka_produce(
-                topic,
-                record.partition,
-                rd::RD_KAFKA_MSG_F_COPY as c_int,
-                value.as_ptr().cast_mut().cast(),
-                value.len(),
-                key.as_ptr().cast(),
-                key.len(),
-                Opaque::new(ticket, now - record.timestamp).0 as *mut c_void,
-            )
-        };
-        if status == 0 {
-            Ok(())
-        } else {
-            Err(unsafe { rd::rd_kafka_last_error() }.into())
-        }
-    }
-
-    /// As [`Producer::produce`], with the message's own time, and without a key if it has none.
-    pub fn produce_at(
-        &mut self,
-        record: &Record,
-        name: impl FnOnce() -> Arc<str>,
-        key: &[u8],
-        value: &[u8],
+        content: Content<'_>,
         ticket: Ticket,
         now: i64,
     ) -> Result<(), RDKafkaErrorCode> {
         use rd::rd_kafka_vtype_t as v;
         let topic = self.topic(record.topic, name)?;
-        let key_start = if record.keyless {
-            ptr::null()
-        } else {
-            key.as_ptr()
-        };
+        let Content {
+            key,
+            value,
+            headers,
+        } = content;
+        let key_start = unless(record.is_keyless(), key);
+        let value_start = unless(record.is_valueless(), value);
         let waited = now - record.timestamp;
+        let headers = native_headers(headers);
         // SAFETY: each type is followed by the arguments that librdkafka documents for it, and the
-        // list ends with RD_KAFKA_VTYPE_END. F_COPY makes it copy the value; it always copies the key.
+        // list ends with RD_KAFKA_VTYPE_END. F_COPY makes it copy the value; it always copies the key. The
+        // headers, if not null, are its own when it succeeds.
         let code = unsafe {
             rd::rd_kafka_producev(
                 self.client.native_ptr(),
@@ -139,7 +111,7 @@ impl Producer {
                 v::RD_KAFKA_VTYPE_MSGFLAGS,
                 rd::RD_KAFKA_MSG_F_COPY as c_int,
                 v::RD_KAFKA_VTYPE_VALUE,
-                value.as_ptr().cast_mut().cast::<c_void>(),
+                value_start.cast_mut().cast::<c_void>(),
                 value.len(),
                 v::RD_KAFKA_VTYPE_KEY,
                 key_start.cast_mut().cast::<c_void>(),
@@ -148,14 +120,19 @@ impl Producer {
                 record.timestamp,
                 v::RD_KAFKA_VTYPE_OPAQUE,
                 Opaque::new(ticket, waited).0 as *mut c_void,
+                v::RD_KAFKA_VTYPE_HEADERS,
+                headers,
                 v::RD_KAFKA_VTYPE_END,
             )
         };
         if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            Ok(())
-        } else {
-            Err(code.into())
+            return Ok(());
         }
+        if !headers.is_null() {
+            // SAFETY: they are still ours.
+            unsafe { rd::rd_kafka_headers_destroy(headers) };
+        }
+        Err(code.into())
     }
 
     fn topic(
@@ -246,6 +223,33 @@ impl Producer {
             let text = unsafe { CStr::from_ptr(text.as_ptr()) };
             (code.into(), text.to_string_lossy().into_owned())
         })
+    }
+}
+
+/// Where the bytes are; null if they are none.
+fn unless(is_null: bool, bytes: &[u8]) -> *const u8 {
+    if is_null { ptr::null() } else { bytes.as_ptr() }
+}
+
+/// Null if there are none.
+fn native_headers(bytes: &[u8]) -> *mut rd::rd_kafka_headers_t {
+    if bytes.is_empty() {
+        return ptr::null_mut();
+    }
+    let headers = Headers(bytes);
+    // SAFETY: librdkafka copies name and value, whose lengths are given.
+    unsafe {
+        let native = rd::rd_kafka_headers_new(headers.count());
+        for (name, value) in headers {
+            rd::rd_kafka_header_add(
+                native,
+                name.as_ptr().cast(),
+                name.len() as isize,
+                value.map_or(ptr::null(), <[u8]>::as_ptr).cast(),
+                value.map_or(0, <[u8]>::len) as isize,
+            );
+        }
+        native
     }
 }
 

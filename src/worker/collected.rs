@@ -6,7 +6,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::troubles::Target;
 use crate::kafka::{Acknowledged, Failure, Origin, Reports, Ticket};
-use crate::message::{ANY_PARTITION, Amount, Record};
+use crate::message::{ANY_PARTITION, Amount, Content, Record, Traits};
 
 /// A message that librdkafka handed back; still counted as [`Place::Flight`] if it is a live one.
 pub(super) struct Returned {
@@ -19,21 +19,22 @@ pub(super) struct Returned {
 }
 
 impl Returned {
-    pub(super) fn key(&self) -> &[u8] {
-        let key = self.bytes.get(..self.record.key_length as usize);
-        key.unwrap_or_default()
-    }
-
-    pub(super) fn value(&self) -> &[u8] {
-        let value = self.bytes.get(self.record.key_length as usize..);
-        value.unwrap_or_default()
+    pub(super) fn content(&self) -> Content<'_> {
+        let split = |bytes, at: u32| <[u8]>::split_at_checked(bytes, at as usize);
+        let (key, rest) = split(&self.bytes, self.record.key_length).unwrap_or_default();
+        let (value, headers) = split(rest, self.record.value_length).unwrap_or_default();
+        Content {
+            key,
+            value,
+            headers,
+        }
     }
 
     /// As it is sent again. A partition that librdkafka has chosen, it, or what is known of troubles,
     /// chooses again.
     pub(super) fn record_anew(&self, partition_is_chosen: bool) -> Record {
         let mut record = self.record;
-        if !partition_is_chosen {
+        if !partition_is_chosen && !record.traits.has(Traits::PARTITION_GIVEN) {
             record.partition = ANY_PARTITION;
         }
         record
@@ -88,14 +89,12 @@ impl Reports for Collected {
         self.failed.push(Returned {
             ticket: failure.ticket,
             record: Record {
-                topic: failure.topic,
-                partition: failure.partition,
-                keyless: false,
                 key_length: failure.key.len() as u32,
                 value_length: failure.value.len() as u32,
-                timestamp: failure.timestamp,
+                headers_length: failure.headers.len() as u32,
+                ..failure.record
             },
-            bytes: [failure.key, failure.value].concat(),
+            bytes: [failure.key, failure.value, &failure.headers].concat(),
             code: failure.code,
             since: None,
         });

@@ -1,9 +1,11 @@
 //! What librdkafka holds of the live messages, by the client that has it.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::collected::Returned;
 use super::outstanding::Outstanding;
-use crate::message::{ById, TopicId};
+use crate::message::{ById, Record, TopicId, Traits};
 
 #[derive(Default)]
 pub(super) struct Flight {
@@ -16,6 +18,8 @@ pub(super) struct Flight {
     last_sent: Option<Instant>,
     /// How many of each topic the main client has.
     topics: ById<u64>,
+    /// What librdkafka does not give back, of messages that have it, by their numbers.
+    special: HashMap<u64, (Traits, i64)>,
 }
 
 impl Flight {
@@ -35,18 +39,48 @@ impl Flight {
 
     /// The message of number [`Flight::next`], which has been waiting since then, was handed to the main
     /// client.
-    pub(super) fn sent(&mut self, topic: TopicId, since: Instant, now: Instant) {
+    pub(super) fn sent(&mut self, record: &Record, since: Instant, now: Instant) {
         self.last_sent = Some(now);
         self.main.sent(self.next, since);
+        *self.topics.entry(record.topic).or_default() += 1;
+        self.remember(record);
+    }
+
+    /// The message of number [`Flight::next`] was handed over.
+    fn remember(&mut self, record: &Record) {
+        if record.traits != Traits::default() {
+            let special = (record.traits, record.timestamp);
+            self.special.insert(self.next, special);
+        }
         self.next += 1;
-        *self.topics.entry(topic).or_default() += 1;
+    }
+
+    /// What librdkafka has not given back of a message.
+    pub(super) fn complete(&mut self, returned: &mut Returned) {
+        let Some((traits, timestamp)) = self.special.remove(&returned.ticket.number) else {
+            return;
+        };
+        returned.record.traits = traits;
+        if traits.has(Traits::TIME_GIVEN) {
+            returned.record.timestamp = timestamp;
+        }
+    }
+
+    /// These messages were delivered.
+    pub(super) fn forget_what_is_special(&mut self, numbers: &[u64]) {
+        if self.special.is_empty() {
+            return;
+        }
+        for number in numbers {
+            self.special.remove(number);
+        }
     }
 
     /// The message of number [`Flight::next`] was sent alone.
-    pub(super) fn sent_alone(&mut self, now: Instant) {
+    pub(super) fn sent_alone(&mut self, record: &Record, now: Instant) {
         self.last_sent = Some(now);
         self.alone.sent(self.next, now);
-        self.next += 1;
+        self.remember(record);
     }
 
     /// So many of the main client's have come back.

@@ -80,7 +80,7 @@ impl HandedBack {
     pub(super) fn take(&mut self) -> Batch {
         let mut batch = Batch::default();
         for returned in self.drain_in_order() {
-            batch.push(returned.record, returned.key(), returned.value());
+            batch.push(returned.record, returned.content());
         }
         batch
     }
@@ -91,8 +91,7 @@ impl HandedBack {
         for returned in self.drain_in_order() {
             batch.push(
                 returned.record_anew(partitions_are_chosen),
-                returned.key(),
-                returned.value(),
+                returned.content(),
             );
         }
         batch
@@ -135,7 +134,7 @@ impl HandedBack {
             let whole = Target::topic(returned.record.topic);
             let is_guilty = guilty.contains_key(&returned.target()) || guilty.contains_key(&whole);
             if is_guilty || is_late {
-                to_file.push(returned.record, returned.key(), returned.value());
+                to_file.push(returned.record, returned.content());
                 continue;
             }
             // While acknowledgements flow, what goes again is waited for anew.
@@ -143,7 +142,7 @@ impl HandedBack {
                 since = since.into_iter().chain(returned.since).min();
             }
             let record = returned.record_anew(evidence.partitions_are_chosen);
-            again.push(record, returned.key(), returned.value());
+            again.push(record, returned.content());
         }
         Sorted {
             guilty: guilty.into_iter().collect(),

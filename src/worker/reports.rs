@@ -57,6 +57,7 @@ impl Worker {
         for mut returned in collected.failed {
             returned.since = self.flight.main.done(returned.ticket.number);
             self.flight.came_back(returned.record.topic, 1);
+            self.flight.complete(&mut returned);
             if is_fatal {
                 self.handed_back.push(returned);
                 self.rebuild();
@@ -85,6 +86,7 @@ impl Worker {
                 continue;
             }
             returned.since = self.flight.alone.done(returned.ticket.number);
+            self.flight.complete(&mut returned);
             self.not_delivered(returned, true);
         }
         any
@@ -104,6 +106,7 @@ impl Worker {
         self.flight
             .alone
             .all_done(&collected.numbers, now, &mut took);
+        self.flight.forget_what_is_special(&collected.numbers);
         self.cluster
             .has_acknowledged(&collected.acknowledged, &latencies, now);
         self.shared
@@ -175,7 +178,7 @@ impl Worker {
         let why = describe(returned.code);
         if self.config.fallback.keep_refused {
             let mut batch = Batch::default();
-            batch.push(returned.record, returned.key(), returned.value());
+            batch.push(returned.record, returned.content());
             self.writer.keep_refused(batch, Place::Flight, reason, why);
         } else {
             self.discard(Place::Flight, reason, amount, topic, &why);
@@ -187,11 +190,11 @@ impl Worker {
         let ticket = Ticket::live(self.flight.next());
         let name = self.shared.topics.name(returned.record.topic);
         let sent = self.producers.alone().map(|alone| {
-            let (key, value) = (returned.key(), returned.value());
-            alone.produce(&returned.record, || name, key, value, ticket, now_ms())
+            let content = returned.content();
+            alone.produce(&returned.record, || name, content, ticket, now_ms())
         });
         match sent {
-            Some(Ok(())) => self.flight.sent_alone(Instant::now()),
+            Some(Ok(())) => self.flight.sent_alone(&returned.record, Instant::now()),
             Some(Err(RDKafkaErrorCode::MessageSizeTooLarge)) => {
                 self.refused(&returned, Reason::TooLarge);
             }

@@ -10,7 +10,7 @@ use super::troubles::{Target, Way};
 use super::{Held, Worker};
 use crate::inbox::Limits;
 use crate::kafka::{Outcome, Ticket, classify, describe};
-use crate::message::{Amount, Batch, Reason, Record, now_ms};
+use crate::message::{Amount, Batch, Content, Reason, Record, now_ms};
 use crate::statistics::Place;
 
 /// How long a new client waits for what is on its way, where that may be for ever.
@@ -133,13 +133,13 @@ impl Worker {
         let mut has_time = true;
         let mut sent = Amount::default();
         let mut to_file = Batch::default();
-        while let Some((record, key, value)) = batch.peek() {
+        while let Some((record, content)) = batch.peek() {
             if sent.cost() >= room && !sent.is_zero() {
                 break;
             }
-            match self.hand_one_over(*record, key, value, since.unwrap_or(now), (now, now_ms)) {
-                Handed::Sent => sent.add(Amount::of_one(key.len() + value.len())),
-                Handed::ToFile(record) => to_file.push(record, key, value),
+            match self.hand_one_over(*record, content, since.unwrap_or(now), (now, now_ms)) {
+                Handed::Sent => sent.add(content.amount()),
+                Handed::ToFile(record) => to_file.push(record, content),
                 Handed::Discarded => {}
                 Handed::Later => break,
             }
@@ -166,16 +166,15 @@ impl Worker {
     fn hand_one_over(
         &mut self,
         mut record: Record,
-        key: &[u8],
-        value: &[u8],
+        content: Content<'_>,
         since: Instant,
         (now, now_ms): (Instant, i64),
     ) -> Handed {
-        let trial = match self.troubles.way(&record, key, now) {
+        let trial = match self.troubles.way(&record, content.key, now) {
             Way::File => return Handed::ToFile(record),
             Way::Kafka(partition) => {
                 record.partition = partition;
-                record.partition = self.spreading.partition(&record, key, now_ms);
+                record.partition = self.spreading.partition(&record, content.key, now_ms);
                 None
             }
             Way::Trial(target) => {
@@ -184,7 +183,7 @@ impl Worker {
             }
         };
         let topic = record.topic;
-        let size = Amount::of_one(key.len() + value.len());
+        let size = content.amount();
         let ticket = Ticket::live(self.flight.next());
         let alone = trial.is_some() || self.sizes.was_refused(topic, size.bytes, now);
         let producer = if alone {
@@ -194,14 +193,14 @@ impl Worker {
         };
         let name = || self.shared.topics.name(topic);
         let produced = producer.map_or(Err(RDKafkaErrorCode::Fail), |producer| {
-            producer.produce(&record, name, key, value, ticket, now_ms)
+            producer.produce(&record, name, content, ticket, now_ms)
         });
         match produced {
             Ok(()) => {
                 if alone {
-                    self.flight.sent_alone(now);
+                    self.flight.sent_alone(&record, now);
                 } else {
-                    self.flight.sent(topic, since, now);
+                    self.flight.sent(&record, since, now);
                 }
                 if let Some(target) = trial {
                     self.troubles.begin_trial(target, ticket, now);

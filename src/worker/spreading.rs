@@ -96,7 +96,7 @@ impl Spreading {
         let Some(count) = self.used.get(&record.topic).copied() else {
             return ANY_PARTITION;
         };
-        let by_key = if record.keyless {
+        let by_key = if record.is_keyless() {
             None
         } else {
             self.partitioner.partition(key, count)
@@ -258,6 +258,7 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Traits;
     use crate::options::{Config, Value};
 
     fn spreading() -> Spreading {
@@ -281,12 +282,8 @@ mod tests {
 
     fn record(topic: TopicId, keyless: bool) -> Record {
         Record {
-            topic,
-            partition: ANY_PARTITION,
-            keyless,
-            key_length: 0,
-            value_length: 0,
-            timestamp: 0,
+            traits: Traits::default().with_if(Traits::KEYLESS, keyless),
+            ..Record::of(topic, 0)
         }
     }
 

@@ -114,7 +114,7 @@ impl Troubles {
             // Which partition this is for is not known yet.
             return Way::File;
         };
-        let by_key = if record.keyless {
+        let by_key = if record.is_keyless() {
             None
         } else {
             self.partitioner.partition(key, partitions)

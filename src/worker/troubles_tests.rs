@@ -1,4 +1,5 @@
 use super::*;
+use crate::message::Traits;
 use crate::options::{Config, Value};
 
 const A: Target = Target {
@@ -29,12 +30,8 @@ fn troubles() -> Troubles {
 
 fn record(target: Target) -> Record {
     Record {
-        topic: target.topic,
         partition: target.partition,
-        keyless: false,
-        key_length: 0,
-        value_length: 0,
-        timestamp: 0,
+        ..Record::of(target.topic, 0)
     }
 }
 
@@ -78,7 +75,7 @@ fn one_partitions_trouble_is_its_own() {
     assert!(!ways.contains(&Way::Kafka(1)) && !ways.contains(&KAFKA));
 
     let keyless = Record {
-        keyless: true,
+        traits: Traits::KEYLESS,
         ..record(A)
     };
     assert!((0..100).all(|_| matches!(troubles.way(&keyless, b"", now), Way::Kafka(0 | 2))));

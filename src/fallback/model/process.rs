@@ -11,7 +11,7 @@ use super::super::replayer::{Offer, Offers, Replay, ReplayerParts};
 use super::super::writer::{WriterParts, WriterThread};
 use super::messages::TOPICS;
 use crate::inbox::{Inbox, Limits};
-use crate::message::{ANY_PARTITION, Batch, KeyEncoding, Record, Topics};
+use crate::message::{Batch, Content, KeyEncoding, Record, Topics};
 use crate::options::{
     FallbackConfig, Fsync, Modes, RejectedConfig, ReplayConfig, RetryPolicy, WhenFull,
 };
@@ -117,15 +117,9 @@ impl Process {
     pub fn accept(&mut self, messages: &[(u64, u8, i64)]) -> Batch {
         let mut batch = Batch::default();
         for (number, topic, timestamp) in messages {
-            let record = Record {
-                topic: self.topics.intern(TOPICS[usize::from(*topic)]),
-                partition: ANY_PARTITION,
-                keyless: false,
-                key_length: 0,
-                value_length: 0,
-                timestamp: *timestamp,
-            };
-            batch.push(record, b"\"key\"", value(*number).as_bytes());
+            let topic = self.topics.intern(TOPICS[usize::from(*topic)]);
+            let record = Record::of(topic, *timestamp);
+            batch.push(record, Content::new(b"\"key\"", value(*number).as_bytes()));
         }
         let amount = batch.remaining();
         self.accepted += amount.messages;

@@ -14,7 +14,6 @@ use super::super::replayer::{Offer, Permission, Verdicts};
 use super::messages::{Messages, TOPICS};
 use super::process::{Process, SHARE, Settings, value};
 use super::{Action, Crash, Damage, Fate};
-use crate::message::Amount;
 
 /// More than any message of the model costs.
 const LARGEST: u64 = 512;
@@ -124,16 +123,16 @@ impl World {
             let Offer::Messages { first_id, batch } = offer else {
                 continue;
             };
-            for (id, (record, key, text)) in (first_id..).zip(batch.remaining_messages()) {
+            for (id, (record, content)) in (first_id..).zip(batch.remaining_messages()) {
                 let number = record.timestamp as u64;
-                assert_eq!(key, b"\"key\"");
-                assert_eq!(text, value(number).as_bytes());
+                assert_eq!(content.key, b"\"key\"");
+                assert_eq!(content.value, value(number).as_bytes());
                 self.messages
                     .offered(number, &process.topics.name(record.topic));
                 self.on_its_way.push(Offered {
                     id,
                     number,
-                    cost: Amount::of_one(key.len() + text.len()).cost(),
+                    cost: content.amount().cost(),
                 });
                 if let Some(ones) = &mut self.ones {
                     *ones += 1;

@@ -1,17 +1,16 @@
 use super::*;
-use crate::message::{ANY_PARTITION, TopicId};
+use crate::message::TopicId;
 
 fn line(encoding: KeyEncoding, key: &[u8], value: &[u8]) -> Vec<u8> {
-    let record = Record {
-        topic: TopicId(0),
-        partition: ANY_PARTITION,
-        keyless: false,
-        key_length: key.len() as u32,
-        value_length: value.len() as u32,
-        timestamp: 1_700_000_000_123,
-    };
+    let record = Record::of(TopicId(0), 1_700_000_000_123);
     let mut out = Vec::new();
-    append(&mut out, "orders", &record, encoding, key, value);
+    append(
+        &mut out,
+        "orders",
+        &record,
+        encoding,
+        Content::new(key, value),
+    );
     out
 }
 
@@ -45,7 +44,7 @@ fn a_line_gives_back_the_bytes_that_it_was_made_of() {
         let message = parse(&line).unwrap();
         assert_eq!(message.topic, "orders");
         assert_eq!(message.key.as_deref(), Some(key));
-        assert_eq!(&*message.value, value);
+        assert_eq!(message.value.as_deref(), Some(&value[..]));
         assert_eq!(message.timestamp, Some(1_700_000_000_123));
     }
 }
@@ -89,13 +88,16 @@ fn what_this_version_does_not_know_is_for_later() {
 fn lines_of_earlier_versions_are_messages() {
     let old = parse(b"{\"topic\":\"t\",\"key\":7,\"value\":{\"a\":1}}\r").unwrap();
     assert_eq!(
-        (old.key.as_deref(), &*old.value),
-        (Some(&b"7"[..]), &b"{\"a\":1}"[..])
+        (old.key.as_deref(), old.value.as_deref()),
+        (Some(&b"7"[..]), Some(&b"{\"a\":1}"[..]))
     );
     assert_eq!(old.timestamp, None);
     let line = br#"{"topic":"t","mesgValue":"{\"a\":\"\\\"\"}","ackKey":12}"#;
     let three = parse(line).unwrap();
-    assert_eq!((three.key, &*three.value), (None, &br#"{"a":"\""}"#[..]));
+    assert_eq!(
+        (three.key, three.value.as_deref()),
+        (None, Some(&br#"{"a":"\""}"#[..]))
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::fallback::lines::{Content, Lines};
 use crate::fallback::names::SegmentId;
 use crate::fallback::record::{self, Unreadable};
 use crate::fallback::rejects::Reject;
-use crate::message::{ANY_PARTITION, Amount, Batch, Record, TopicId, now_ms};
+use crate::message::{self, ANY_PARTITION, Amount, Batch, Record, TopicId, Traits, now_ms};
 use crate::statistics::Place;
 
 /// Size of a batch, in bytes of keys and values and in messages.
@@ -184,21 +184,26 @@ impl Replay {
             offers(Offer::Messages { first_id, batch });
         }
         gathering.topic = Some(topic);
-        let key = message.key.as_deref().unwrap_or_default();
-        let amount = Amount::of_one(key.len() + message.value.len());
+        let content = message::Content {
+            key: message.key.as_deref().unwrap_or_default(),
+            value: message.value.as_deref().unwrap_or_default(),
+            headers: &message.headers,
+        };
+        let amount = content.amount();
         let local = segment.ledger.sent(offset, next, topic, amount.cost());
         segment.ledger.read_to(next);
         gathering.offered.add(amount);
+        // A time that has not come is a clock's mistake, for which brokers refuse it.
+        let time = message.timestamp.map_or(0, |at| at.clamp(0, now));
         let record = Record {
-            topic,
-            partition: ANY_PARTITION,
-            keyless: message.key.is_none(),
-            key_length: 0,
-            value_length: 0,
-            // A time that has not come is a clock's mistake, for which brokers refuse it.
-            timestamp: message.timestamp.map_or(0, |at| at.clamp(0, now)),
+            partition: message.partition.unwrap_or(ANY_PARTITION),
+            traits: Traits::default()
+                .with_if(Traits::KEYLESS, message.key.is_none())
+                .with_if(Traits::VALUELESS, message.value.is_none())
+                .with_if(Traits::PARTITION_GIVEN, message.partition.is_some()),
+            ..Record::of(topic, time)
         };
-        gathering.batch.push(record, key, &message.value);
+        gathering.batch.push(record, content);
         self.number(id, local);
         Next::GoOn
     }

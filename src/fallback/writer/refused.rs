@@ -22,9 +22,9 @@ pub fn keep_refused(
     why: &str,
 ) -> io::Result<()> {
     let mut lines = Vec::new();
-    for (record, key, value) in batch.remaining_messages() {
+    for (record, content) in batch.remaining_messages() {
         let mut text = Text::default();
-        text.push(&topics.name(record.topic), record, encoding, key, value);
+        text.push(&topics.name(record.topic), record, encoding, content);
         line_of_live(&mut lines, text.bytes(), why);
     }
     let directory = instance.make_directory()?;

@@ -126,10 +126,10 @@ impl WriterThread {
             let mut text = std::mem::take(&mut self.text);
             let mut too_much = Amount::default();
             let room = self.room();
-            while let Some((record, key, value)) = batch.peek() {
+            while let Some((record, content)) = batch.peek() {
                 let topic = self.topics.name(record.topic);
                 let whole = text.bytes().len();
-                text.push(&topic, record, self.encoding, key, value);
+                text.push(&topic, record, self.encoding, content);
                 let length = text.bytes().len() as u64;
                 // A write goes to one file as a whole.
                 if whole > 0 && length > self.config.segment_bytes {

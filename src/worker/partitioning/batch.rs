@@ -92,7 +92,7 @@ impl Partitioning {
         if self.waiting != Waiting::Nothing {
             return Step::Idle;
         }
-        let is_chosen = |(record, ..): (&Record, _, _)| record.partition != ANY_PARTITION;
+        let is_chosen = |(record, _): (&Record, _)| record.partition != ANY_PARTITION;
         let all_chosen = batch.remaining_messages().all(is_chosen);
         if all_chosen {
             return self.give_up().map_or(Step::Idle, Step::Ready);
@@ -223,7 +223,7 @@ impl Partitioning {
         let Some(batch) = &self.batch else {
             return Vec::new();
         };
-        for (record, key, value) in batch.remaining_messages() {
+        for (record, content) in batch.remaining_messages() {
             let same = jobs.last().is_some_and(|(topic, _)| *topic == record.topic);
             if !same {
                 let partitions = self.partitions(record.topic).to_vec();
@@ -237,7 +237,8 @@ impl Partitioning {
                 ));
             }
             if let Some((_, job)) = jobs.last_mut() {
-                job.messages.push((key.to_vec(), value.to_vec()));
+                job.messages
+                    .push((content.key.to_vec(), content.value.to_vec()));
             }
         }
         jobs.into_iter().map(|(_, job)| job).collect()
@@ -247,13 +248,13 @@ impl Partitioning {
 /// The batch without the messages that `set_aside` is true for, and those. Order is kept.
 pub(super) fn split(batch: Batch, mut set_aside: impl FnMut(&Record) -> bool) -> (Batch, Batch) {
     let (mut kept, mut aside) = (Batch::default(), Batch::default());
-    for (record, key, value) in batch.remaining_messages() {
+    for (record, content) in batch.remaining_messages() {
         let to = if set_aside(record) {
             &mut aside
         } else {
             &mut kept
         };
-        to.push(*record, key, value);
+        to.push(*record, content);
     }
     (kept, aside)
 }

@@ -11,7 +11,7 @@ use super::super::troubles::Target;
 use super::super::verdict::{Case, Extent, Verdict, decide, is_old};
 use super::{Action, Context, Renewal, Replaying};
 use crate::kafka::{Origin, Outcome, Ticket, classify, describe};
-use crate::message::{Amount, Record};
+use crate::message::{Amount, Content, Record};
 
 /// Of so many messages it is counted how often they were tried.
 const MOST_TRIED: usize = 1000;
@@ -28,9 +28,9 @@ pub(super) struct Fate {
 }
 
 /// What a message is known by from one reading of its file to the next.
-pub(super) fn fingerprint(key: &[u8], value: &[u8]) -> u64 {
+pub(super) fn fingerprint(content: Content<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (key, value).hash(&mut hasher);
+    (content.key, content.value, content.headers).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -50,7 +50,7 @@ impl Replaying {
             code: returned.code,
             size,
             alone: alone || size.bytes > context.producers.config().batch_size,
-            fingerprint: fingerprint(returned.key(), returned.value()),
+            fingerprint: fingerprint(returned.content()),
         };
         self.failed(&fate, context)
     }

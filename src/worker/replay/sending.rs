@@ -13,7 +13,7 @@ use super::super::troubles::{Target, Troubles, Way};
 use super::failing::{Fate, fingerprint};
 use super::{Action, Numbered, Renewal, Replaying};
 use crate::kafka::Ticket;
-use crate::message::{Amount, Record, TopicId, now_ms};
+use crate::message::{Amount, Content, Record, TopicId, now_ms};
 
 /// The part of the replay's share that is used while live messages are about.
 const SHARE_BESIDE_LIVE: u64 = 32;
@@ -121,13 +121,13 @@ impl Replaying {
 
     fn hand_batch_over(&mut self, mut numbered: Numbered, context: &mut Context<'_>) -> Progress {
         let times = (Instant::now(), now_ms());
-        while let Some((record, key, value)) = numbered.batch.peek() {
+        while let Some((record, content)) = numbered.batch.peek() {
             if self.on_its_way.cost() >= context.room() {
                 self.waiting.push_front(numbered);
                 return Progress::Full;
             }
             let id = numbered.next_id;
-            let handed = self.hand_one_over(id, *record, key, value, times, context);
+            let handed = self.hand_one_over(id, *record, content, times, context);
             if matches!(handed, Handed::Full) {
                 self.waiting.push_front(numbered);
                 return Progress::Full;
@@ -146,20 +146,19 @@ impl Replaying {
         &mut self,
         id: u64,
         mut record: Record,
-        key: &[u8],
-        value: &[u8],
+        content: Content<'_>,
         (now, now_ms): (Instant, i64),
         context: &mut Context<'_>,
     ) -> Handed {
         let (topic, ticket) = (record.topic, Ticket::file(id));
-        let Some(tried) = context.choose_partition(&mut record, key, now) else {
+        let Some(tried) = context.choose_partition(&mut record, content.key, now) else {
             self.return_one(id, topic);
             return Handed::Over;
         };
         if self.is_retimed(topic) {
             record.timestamp = now_ms;
         }
-        let size = Amount::of_one(key.len() + value.len());
+        let size = content.amount();
         let alone = self.goes_alone(topic)
             || context.sizes.was_refused(topic, size.bytes, now)
             // Others wait for its outcome, and nothing of its topic can overtake it: it may time out with
@@ -173,7 +172,7 @@ impl Replaying {
         };
         let name = || context.shared.topics.name(topic);
         let produced = producer.map_or(Err(RDKafkaErrorCode::Fail), |producer| {
-            producer.produce_at(&record, name, key, value, ticket, now_ms)
+            producer.produce(&record, name, content, ticket, now_ms)
         });
         match produced {
             Ok(()) => {
@@ -191,7 +190,7 @@ impl Replaying {
                     code,
                     size,
                     alone,
-                    fingerprint: fingerprint(key, value),
+                    fingerprint: fingerprint(content),
                 };
                 Handed::Failed(self.failed(&fate, context))
             }

@@ -21,7 +21,7 @@ use super::super::names::{self, FileKind};
 use super::super::replayer::{Offer, Permission, Verdicts};
 use super::process::{Process, Settings, value};
 use super::{Fate, Plight, Task};
-use crate::message::{Amount, Reason, now_ms};
+use crate::message::{Reason, now_ms};
 use crate::options::Fsync;
 use crate::statistics::Statistics;
 use lines::{line, number_in, numbers};
@@ -204,10 +204,10 @@ impl Crowd {
             let Offer::Messages { first_id, batch } = offer else {
                 continue;
             };
-            for (id, (_, key, text)) in (first_id..).zip(batch.remaining_messages()) {
-                let number = number_in(text).expect("a message of the model's");
-                assert_eq!(text, value(number).as_bytes(), "a bit has flipped");
-                let cost = Amount::of_one(key.len() + text.len()).cost();
+            for (id, (_, content)) in (first_id..).zip(batch.remaining_messages()) {
+                let number = number_in(content.value).expect("a message of the model's");
+                assert_eq!(content.value, value(number).as_bytes(), "a bit has flipped");
+                let cost = content.amount().cost();
                 on_its_way.push(Offered { id, number, cost });
             }
         }
