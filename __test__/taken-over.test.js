@@ -180,7 +180,7 @@ describe('what is no plain file', () => {
 
 describe('lines', () => {
   test('that this version does not know stay where they are, with their file; the others go', async () => {
-    const later = lineOf({ value: '{"i":1}' }).replace(/}$/, ',"headers":[["a","b"]]}')
+    const later = lineOf({ value: '{"i":1}' }).replace(/}$/, ',"colour":"red"}')
     leaveFile(directory, `${numberedLines(0, 1)}${later}\n${numberedLines(2, 3)}`)
     for (let run = 0; run < 2; run++) {
       const publisher = make()

@@ -67,10 +67,9 @@ fn no_flipped_bit_makes_another_message_or_one_for_later() {
 #[test]
 fn what_this_version_does_not_know_is_for_later() {
     for member in [
-        r#""headers":[["a","b"]]"#,
-        r#""partition":3"#,
-        r#""valueEncoding":"base64""#,
         r#""colour":null"#,
+        r#""keyEncoding":"zip""#,
+        r#""valueEncoding":"zip""#,
     ] {
         let line = format!(r#"{{"topic":"t","key":1,"value":"YQ==",{member}}}"#);
         assert!(
@@ -78,10 +77,61 @@ fn what_this_version_does_not_know_is_for_later() {
             "{member}"
         );
     }
-    let tombstone = br#"{"topic":"t","key":1,"value":null}"#;
-    assert!(parse(tombstone).unwrap_err().is_for_later());
     let keyless = parse(br#"{"topic":"t","key":null,"value":{}}"#).unwrap();
     assert_eq!(keyless.key, None);
+}
+
+#[test]
+fn every_kind_of_record_comes_back_as_it_was() {
+    let traits = Traits::default();
+    let raw = traits.with(Traits::RAW_KEY).with(Traits::RAW_VALUE);
+    let mut headers = Vec::new();
+    for (name, value) in [
+        (&b"a"[..], Some(&b"text"[..])),
+        (b"a", Some(b"\xff\0")),
+        (b"\xfe", None),
+        ("ü\"".as_bytes(), Some(b"")),
+    ] {
+        headers::append(&mut headers, name, value);
+    }
+    for (traits, key, value) in [
+        (raw, &b"\xff\n"[..], &b"\0\xfe"[..]),
+        (raw, b"text\n", "ü\"\\".as_bytes()),
+        (raw, b"null", b"null"),
+        (raw, b"", b""),
+        (
+            traits.with(Traits::KEYLESS).with(Traits::RAW_VALUE),
+            b"",
+            b"x",
+        ),
+        (traits.with(Traits::VALUELESS), b"7", b""),
+        (
+            traits.with(Traits::KEYLESS).with(Traits::VALUELESS),
+            b"",
+            b"",
+        ),
+    ] {
+        for (partition, headers) in [(None, &[][..]), (Some(7), &headers)] {
+            let record = Record {
+                partition: partition.unwrap_or(-1),
+                traits: traits.with_if(Traits::PARTITION_GIVEN, partition.is_some()),
+                ..Record::of(TopicId(0), 5)
+            };
+            let content = Content {
+                key,
+                value,
+                headers,
+            };
+            let mut line = Vec::new();
+            append(&mut line, "t", &record, KeyEncoding::Json, content);
+            let message = parse(&line).unwrap();
+            let is = |trait_of, bytes| (!traits.has(trait_of)).then_some(bytes);
+            assert_eq!(message.key.as_deref(), is(Traits::KEYLESS, key));
+            assert_eq!(message.value.as_deref(), is(Traits::VALUELESS, value));
+            assert_eq!((message.partition, &*message.headers), (partition, headers));
+            assert!(Headers(headers).all(|(name, _)| !name.is_empty()));
+        }
+    }
 }
 
 #[test]
@@ -130,8 +180,12 @@ fn what_is_no_message_says_why() {
             "not JSON",
         ),
         (
-            b"{\"topic\":\"t\",\"key\":7,\"value\":{},\"keyEncoding\":\"x\"}",
-            "keyEncoding",
+            b"{\"topic\":\"t\",\"key\":\"?\",\"value\":{},\"keyEncoding\":\"base64\"}",
+            "encoding",
+        ),
+        (
+            b"{\"topic\":\"t\",\"key\":7,\"value\":{},\"headers\":[[\"a\"]]}",
+            "headers",
         ),
         (
             b"{\"topic\":\"t\",\"key\":7,\"value\":{\"a\":\"\xff\"}}",

@@ -173,7 +173,9 @@ impl Partitioning {
             return None;
         }
         let mut batch = self.give_up()?;
-        for (record, partition) in batch.remaining_records().iter_mut().zip(partitions) {
+        let records = batch.remaining_records().iter_mut();
+        let open = records.filter(|record| record.partition == ANY_PARTITION);
+        for (record, partition) in open.zip(partitions) {
             record.partition = partition.unwrap_or(ANY_PARTITION);
         }
         Some(batch)
@@ -224,6 +226,9 @@ impl Partitioning {
             return Vec::new();
         };
         for (record, content) in batch.remaining_messages() {
+            if record.partition != ANY_PARTITION {
+                continue;
+            }
             let same = jobs.last().is_some_and(|(topic, _)| *topic == record.topic);
             if !same {
                 let partitions = self.partitions(record.topic).to_vec();
