@@ -98,7 +98,9 @@ test('topics that a caller makes up are forgotten while there is always somethin
     cluster.setLatency(50)
     let closed = 0
     const logFunction = (_level, _clientId, text) => { if (text.includes('a Kafka client is closed')) closed++ }
-    const kp = new KafkaPublisher({ ...options, logger: { logFunction }, connectionString: cluster.connectionString })
+    // No message is given up because the machine is busy.
+    const retries = { attempts: 60, delay: { min: 1000, max: 1000 } }
+    const kp = new KafkaPublisher({ ...options, retries, logger: { logFunction }, connectionString: cluster.connectionString })
     await kp.init()
     // Each takes 50 ms.
     let steady = 0

@@ -328,6 +328,7 @@ impl Worker {
                 self.found(findings, decides);
             }
             Signal::Offer(offer) => self.hear_offer(offer),
+            Signal::TopicIsRefreshed(ticket) => self.trial_is_over(ticket),
             Signal::FleetIsReady => self.fleet_is_ready(),
             Signal::Partitions { ticket, described } => {
                 self.partitions_are_known(ticket, described);

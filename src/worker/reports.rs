@@ -120,6 +120,18 @@ impl Worker {
 
     /// Kafka has answered about this message: if it was a trial, that trouble is over.
     pub(super) fn was_answered(&mut self, ticket: Ticket) {
+        let Some(target) = self.troubles.trial_of(ticket) else {
+            return;
+        };
+        // The main client may still think that there is no such topic.
+        if target.partition == ANY_PARTITION && self.ending.is_none() {
+            self.refresh_topic(target.topic, ticket);
+        } else {
+            self.trial_is_over(ticket);
+        }
+    }
+
+    pub(super) fn trial_is_over(&mut self, ticket: Ticket) {
         let Some(target) = self.troubles.answered(ticket, Instant::now()) else {
             return;
         };

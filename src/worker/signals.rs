@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::fallback::Offer;
-use crate::kafka::{Described, Findings};
+use crate::kafka::{Described, Findings, Ticket};
 
 pub(super) enum Signal {
     /// Of a probe.
@@ -19,6 +19,8 @@ pub(super) enum Signal {
         round_trip: Option<Duration>,
     },
     Offer(Offer),
+    /// After the trial of this ticket.
+    TopicIsRefreshed(Ticket),
     /// The clients of a fleet are connected, or do not get to it.
     FleetIsReady,
     /// For the batch of this ticket.

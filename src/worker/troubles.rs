@@ -263,11 +263,16 @@ impl Troubles {
         is_news
     }
 
-    /// Kafka has answered about this message, whatever it said. Returns what it was the trial of.
-    pub fn answered(&mut self, ticket: Ticket, now: Instant) -> Option<Target> {
+    /// What this message is the trial of.
+    pub fn trial_of(&self, ticket: Ticket) -> Option<Target> {
         if self.trials.is_empty() {
             return None;
         }
+        self.trials.get(&ticket).copied()
+    }
+
+    /// Kafka has answered about this message, whatever it said. Returns what it was the trial of.
+    pub fn answered(&mut self, ticket: Ticket, now: Instant) -> Option<Target> {
         let target = self.trials.remove(&ticket)?;
         self.troubles.get_mut(&target)?.circuit = Circuit::Closed { since: now };
         if let Some(ill) = self.ill.get_mut(&target.topic) {
