@@ -273,6 +273,8 @@ export interface KafkaPublisherStatistics {
     badKey: number
     /** The message was no object, or has no JSON text. */
     badValue: number
+    /** Its headers, partition or timestamp are not valid, or could not be read. */
+    badOptions: number
     /** No topic was given, and there is no `defaultTopic`. */
     noTopic: number
     /** Kafka can have no topic of that name. */
@@ -369,6 +371,37 @@ declare global {
   }
 }
 
+/** A header's value. Text is on the wire as UTF-8. */
+export type HeaderValue = string | Uint8Array | null
+
+/** A message's headers, in their order; a name that occurs more than once has an array, or several pairs. */
+export type MessageHeaders =
+  | { readonly [name: string]: HeaderValue | readonly HeaderValue[] }
+  | ReadonlyArray<readonly [name: string, value: HeaderValue]>
+
+/** What a message may have beside key and value. All of it is kept in an outage. */
+export interface MessageOptions<Topic extends string = string> {
+  /** Default: `defaultTopic`. */
+  topic?: Topic
+  /** Default: none. */
+  headers?: MessageHeaders | null
+  /**
+   * Number of the partition. Default: chosen by the key, or by the option `partitioner`. A partition that
+   * the topic does not have is in trouble: its messages wait in a file.
+   */
+  partition?: number | null
+  /** Milliseconds since 1970, or a `Date`. Default: the time of the call. */
+  timestamp?: number | Date | null
+}
+
+/** A message as it is on the wire. */
+export interface RawRecord extends MessageOptions {
+  /** Default, and `null`: none; then it goes to any partition. */
+  key?: string | Uint8Array | null
+  /** Default, and `null`: none, which is a tombstone. */
+  value?: string | Uint8Array | null
+}
+
 /**
  * Publishes to Kafka in the background, and to a file while Kafka is away.
  *
@@ -394,15 +427,34 @@ export declare class KafkaPublisher<
    * @param key string, number or object; messages of one key go to one partition, in order
    * @param message object; its JSON text is published. It is serialised once, or twice if it refers to
    *   itself
-   * @param topic default: `defaultTopic`
+   * @param topic default: `defaultTopic`; an object has headers, a partition or a time as well
    * @returns `false` when memory is nearly full and what follows may go to file; see `drained()`
    */
   queue(key: Key, message: Topics[keyof Topics]): boolean
   queue<Topic extends keyof Topics & string>(
     key: Key,
     message: Topics[Topic],
-    topic: Topic | undefined
+    topic: Topic | MessageOptions<Topic> | undefined
   ): boolean
+
+  /**
+   * Queues a message without a value: what deletes its key from a compacted topic. Otherwise as
+   * `queue()`.
+   *
+   * @param key as `queue()` takes and encodes it
+   * @param topic default: `defaultTopic`
+   */
+  tombstone(
+    key: Key,
+    topic?: (keyof Topics & string) | MessageOptions<keyof Topics & string>
+  ): boolean
+
+  /**
+   * Queues a message whose key and value are on the wire as they are here: Avro, Protobuf, text, anything.
+   * Otherwise as `queue()`. What is not valid is counted in `discardedCnt.badOptions`, `badKey` or
+   * `badValue`.
+   */
+  queueRecord(record: RawRecord): boolean
 
   /**
    * Resolves when Kafka has answered for the first time.

@@ -46,8 +46,10 @@ test('the methods are the documented ones', () => {
     'getStatistics',
     'init',
     'queue',
+    'queueRecord',
     'queued',
     'resetStatistics',
+    'tombstone',
     'writable',
   ])
 })

@@ -176,6 +176,7 @@ test('a file says what a record is, and jq can read it', async () => {
       key: 'key',
       value: { a: 1 },
       timestamp: 7,
+      queued: expect.any(Number),
       partition: 3,
       headers: [
         ['h', '1'],
@@ -191,6 +192,7 @@ test('a file says what a record is, and jq can read it', async () => {
       value: 'text',
       valueEncoding: 'raw',
       timestamp: 8,
+      queued: expect.any(Number),
     },
   ])
 })

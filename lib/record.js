@@ -3,7 +3,7 @@
 
 const { stringify, encodeKey, encodeValue, describe, kindOf } = require('./text')
 
-// Bits of what the addon is told of a message; `queue_record.rs` has the same numbers.
+// Bits of what the addon is told of a message; `queue/record.rs` has the same numbers.
 const KEYLESS = 1
 const VALUELESS = 2
 const KEY_IS_JSON = 4

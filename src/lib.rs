@@ -42,6 +42,7 @@ mod logging;
 mod message;
 mod options;
 mod publisher;
+mod reason;
 mod snapshot;
 mod statistics;
 mod stderr;

@@ -68,15 +68,31 @@ function make() {
 
 const mischief = () => random.of(publishers)?.publisher.queue('from toJSON', { nested: true })
 
+function someOptions() {
+  const header = () =>
+    random.of([...STRINGS, Buffer.from('b'), null, [], anything(random, mischief)])
+  const options = {}
+  if (random.chance(0.5))
+    options.headers = random.of([{ a: header() }, [['a', header()]], header()])
+  if (random.chance(0.3)) options.partition = random.of([0, 1, anything(random)])
+  if (random.chance(0.3)) options.timestamp = random.of([1e12, new Date(), anything(random)])
+  return options
+}
+
 function queue(publisher) {
   const topic = random.chance(0.7) ? undefined : random.of(['t', ...STRINGS, anything(random)])
   const key = random.chance(0.6) ? random.of(STRINGS) : anything(random, mischief)
   const message = random.chance(0.5) ? { n: random.below(1000) } : anything(random, mischief)
   const receiver = random.chance(0.8) ? publisher : anything(random)
   try {
-    const args = topic === undefined ? [key, message] : [key, message, topic]
-    const room = KafkaPublisher.prototype.queue.apply(receiver, args)
-    if (typeof room !== 'boolean') wrong(`queue() returned ${typeof room}`)
+    const options = () => random.of([topic, { topic, ...someOptions() }])
+    const [method, ...args] = random.of([
+      () => ['queue', key, message, ...(topic === undefined ? [] : [options()])],
+      () => ['tombstone', key, options()],
+      () => ['queueRecord', random.chance(0.8) ? { key, value: message, ...options() } : message],
+    ])()
+    const room = KafkaPublisher.prototype[method].apply(receiver, args)
+    if (typeof room !== 'boolean') wrong(`${method}() returned ${typeof room}`)
   } catch (error) {
     wrong(`queue() threw: ${textOf(error)}`)
   }

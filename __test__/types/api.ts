@@ -88,3 +88,18 @@ const cluster = new MockCluster({ brokers: 3 })
 const messages: Promise<MockMessage[]> = cluster.readTopic('topic')
 
 export const used = [connected, room, drained, sent, last, queued, ended, messages]
+
+publisher.queue(
+  'key',
+  { a: 1 },
+  { topic: 'orders', headers: { a: 'b', c: [new Uint8Array(1), null] } }
+)
+publisher.queue('key', { a: 1 }, { headers: [['a', 'b']], partition: 0, timestamp: new Date() })
+publisher.tombstone('key')
+publisher.tombstone(7, 'orders')
+publisher.tombstone({ id: 1 }, { topic: 'orders', partition: 1 })
+publisher.queueRecord({ topic: 'orders', key: null, value: new Uint8Array(1), timestamp: 5 })
+// @ts-expect-error a header is text, bytes or null
+publisher.queue('key', { a: 1 }, { headers: { a: 5 } })
+// @ts-expect-error a raw value is text, bytes or null
+publisher.queueRecord({ value: { a: 1 } })

@@ -7,7 +7,6 @@ pub mod deferred;
 pub mod exit;
 mod lines;
 pub mod queue;
-mod queue_record;
 mod registration;
 mod replies;
 pub mod text;

@@ -16,6 +16,10 @@ use crate::message::{
 };
 use crate::worker::Shared;
 
+mod key;
+mod record;
+mod topic;
+
 /// The scratch buffer of keys is not kept when it was larger.
 const MAX_SCRATCH: usize = 64 * 1024;
 /// Of a topic's name so much is looked at, in bytes: more than any that Kafka takes.
@@ -282,125 +286,6 @@ impl Queue {
         }
     }
 
-    fn topic_id(&self, topic: &Topic, scratch: &mut Scratch) -> Result<TopicId, Reason> {
-        match topic {
-            Topic::Default(id) => Ok(*id),
-            Topic::Named => {
-                let topics = &self.shared.topics;
-                // Read under the inbox's lock, as names are forgotten.
-                let generation = topics.generation();
-                if let Some(id) = scratch.last_topic_id
-                    && scratch.topic == scratch.last_topic
-                    && scratch.generation == generation
-                {
-                    return Ok(id);
-                }
-                let name = std::str::from_utf8(&scratch.topic).map_err(|_| Reason::BadTopic)?;
-                let id = topics.intern_queued(name);
-                scratch.last_topic_id = Some(id);
-                scratch.generation = generation;
-                std::mem::swap(&mut scratch.topic, &mut scratch.last_topic);
-                Ok(id)
-            }
-        }
-    }
-
-    pub(super) unsafe fn topic(
-        &self,
-        env: sys::napi_env,
-        topic: sys::napi_value,
-        scratch: &mut Scratch,
-    ) -> Result<Topic, Refusal> {
-        let name = &mut scratch.topic;
-        name.clear();
-        name.reserve(TOPIC_ROOM);
-        // A string, nearly always: to try is cheaper than to ask for the type before.
-        // SAFETY: the caller's promise.
-        match unsafe { append_within(env, topic, name) } {
-            Ok(_) => {}
-            Err(NoText::NoString) => {
-                // SAFETY: the caller's promise.
-                return match unsafe { type_of(env, topic) } {
-                    sys::ValueType::napi_undefined => {
-                        Ok(Topic::Default(self.default_topic.ok_or(Reason::NoTopic)?))
-                    }
-                    // As in 0.1.x, where only `undefined` stood for the default.
-                    sys::ValueType::napi_null => Err(Reason::NoTopic.into()),
-                    _ => Err(Refusal::Reason(
-                        Reason::BadTopic,
-                        Some("it is no string".into()),
-                    )),
-                };
-            }
-            Err(NoText::NeedsRoom(bytes)) => {
-                let detail = format!("it is one of {bytes} bytes");
-                return Err(Refusal::Reason(Reason::BadTopic, Some(detail)));
-            }
-        }
-        // The last one was looked at already.
-        if scratch.last_topic_id.is_some() && scratch.topic == scratch.last_topic {
-            return Ok(Topic::Named);
-        }
-        match std::str::from_utf8(&scratch.topic) {
-            Ok(name) if is_topic_name(name) => Ok(Topic::Named),
-            _ => {
-                let name = String::from_utf8_lossy(&scratch.topic);
-                let shown: String = name.chars().take(MAX_TOPIC_LENGTH).collect();
-                Err(Refusal::Reason(
-                    Reason::BadTopic,
-                    Some(format!("{shown:?}")),
-                ))
-            }
-        }
-    }
-
-    /// The bytes on the wire of a key that is a string.
-    pub(super) unsafe fn key(
-        &self,
-        env: sys::napi_env,
-        key: sys::napi_value,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
-        bytes.clear();
-        if self.encoding == KeyEncoding::Raw {
-            // SAFETY: the caller's promise.
-            return unsafe { self.append_key(env, key, bytes) };
-        }
-        bytes.push(b'"');
-        // SAFETY: the caller's promise.
-        unsafe { self.append_key(env, key, bytes) }?;
-        if !bytes.get(1..).is_some_and(is_plain) {
-            return Err(Refusal::EscapeKey);
-        }
-        bytes.push(b'"');
-        Ok(())
-    }
-
-    pub(super) unsafe fn append_key(
-        &self,
-        env: sys::napi_env,
-        key: sys::napi_value,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if bytes.capacity() == 0 {
-                bytes.reserve(64);
-            }
-            match append_within(env, key, bytes) {
-                Ok(_) => return Ok(()),
-                Err(NoText::NoString) => return Err(Reason::BadKey.into()),
-                Err(NoText::NeedsRoom(_)) => {}
-            }
-            let length = utf8_length(env, key).ok_or(Reason::BadKey)?;
-            if length as u64 > self.shared.inbox.limits().total {
-                return Err(Reason::TooLarge.into());
-            }
-            append_utf8(env, key, bytes).ok_or(Reason::TooLarge)?;
-        }
-        Ok(())
-    }
-
     fn refuse(&self, reason: Reason, detail: Option<&str>) {
         self.shared.statistics.refuse(reason);
         let kind = reason.name();
@@ -443,13 +328,6 @@ unsafe fn form_of(env: sys::napi_env, form: sys::napi_value) -> Form {
     .into_iter()
     .find(|form| *form as u32 == number)
     .unwrap_or(Form::Plain)
-}
-
-/// Whether JSON text of this string is the string in quotes: nothing to escape, and no replacement
-/// character, which may stand for a lone surrogate that V8 escapes.
-fn is_plain(text: &[u8]) -> bool {
-    text.iter()
-        .all(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\' && *byte != 0xef)
 }
 
 /// # Safety

@@ -317,7 +317,7 @@ fn find_oldest(file: File, length: u64) -> Option<i64> {
 
 fn time_of(line: &Line<'_>) -> Option<i64> {
     match line.content {
-        Content::Text(text) => record::parse(text).ok()?.timestamp,
+        Content::Text(text) => record::parse(text).ok()?.queued_at(),
         Content::NotKept | Content::Lost => None,
     }
 }

@@ -163,7 +163,7 @@ impl Replay {
             return Next::GoOn;
         }
         let now = now_ms();
-        let age = message.timestamp.map(|at| now.saturating_sub(at));
+        let age = message.queued_at().map(|at| now.saturating_sub(at));
         if let (Some(most), Some(age)) = (self.config.max_age, age)
             && age > most.as_millis() as i64
         {
@@ -193,8 +193,14 @@ impl Replay {
         let local = segment.ledger.sent(offset, next, topic, amount.cost());
         segment.ledger.read_to(next);
         gathering.offered.add(amount);
-        // A time that has not come is a clock's mistake, for which brokers refuse it.
-        let time = message.timestamp.map_or(0, |at| at.clamp(0, now));
+        // A time that has not come is a clock's mistake, for which brokers refuse it; unless it is the
+        // caller's.
+        let latest = if message.queued.is_some() {
+            i64::MAX
+        } else {
+            now
+        };
+        let time = message.timestamp.map_or(0, |at| at.clamp(0, latest));
         let record = Record {
             partition: message.partition.unwrap_or(ANY_PARTITION),
             traits: Traits::default()

@@ -5,8 +5,8 @@ use std::ptr;
 
 use napi::sys;
 
-use super::callback::Arguments;
-use super::queue::{Body, Queue, Refusal, Topic, is_undefined};
+use super::{Body, Queue, Refusal, Topic, is_undefined};
+use crate::edge::callback::Arguments;
 use crate::inbox::Pushed;
 use crate::message::{ANY_PARTITION, Reason, Record, TopicId, Traits, now_ms};
 
