@@ -139,6 +139,8 @@ export interface MockMessage {
   timestamp: number
   /** A header that occurs more than once is an array. */
   headers: Record<string, Bytes | null | (Bytes | null)[]>
+  /** The same as pairs, in their order. */
+  headerList: [name: string, value: Bytes | null][]
 }
 
 /**

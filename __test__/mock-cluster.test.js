@@ -118,7 +118,8 @@ describe('readTopic', () => {
     cluster.createTopic('all', { partitions: 3 })
     await send('all', messages.slice(0, 30))
     await send('all', messages.slice(30))
-    const read = await cluster.readTopic('all')
+    // Its pairs have a test of their own.
+    const read = (await cluster.readTopic('all')).map(({ headerList, ...message }) => message)
     const byPartition = [0, 1, 2].flatMap((id) =>
       messages.filter(({ partition }) => partition === id).map((m, offset) => ({ ...m, offset }))
     )

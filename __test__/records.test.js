@@ -104,6 +104,31 @@ test('10,000 records of every kind survive an outage, a kill -9 and a replay byt
   expect([...found.keys()]).toEqual([])
 })
 
+test('MockCluster gives headers as pairs, too', async () => {
+  const cluster = new MockCluster({ brokers: 1 })
+  try {
+    const publisher = makePublisher({
+      connectionString: cluster.connectionString,
+      defaultTopic: 't',
+    })
+    const headers = [
+      ['b', '1'],
+      ['a', Buffer.from([255])],
+      ['b', null],
+      ['', 'no name'],
+    ]
+    publisher.queue('key', {}, { headers })
+    await publisher.end()
+    const [message] = await cluster.readTopic('t')
+    expect(message.headerList).toEqual(
+      headers.map(([name, value]) => [name, value === null ? null : Buffer.from(value)])
+    )
+    expect(message.headers).toMatchObject({ b: [Buffer.from('1'), null], a: Buffer.from([255]) })
+  } finally {
+    cluster.close()
+  }
+})
+
 test('what is wrong with a record is counted, and queue() and its like do not throw', () => {
   const publisher = makePublisher({ connectionString: '127.0.0.1:1', defaultTopic: 't' })
   const thrower = new Proxy(

@@ -130,6 +130,13 @@ fn to_js<'env>(env: &'env Env, topic: &str, message: &Message) -> Result<Object<
             headers.set(name, buffer(value)?)?;
         }
     }
+    let mut list = env.create_array(message.headers.len() as u32)?;
+    for (index, (name, value)) in message.headers.iter().enumerate() {
+        let mut pair = env.create_array(2)?;
+        pair.set(0, name)?;
+        pair.set(1, buffer(value)?)?;
+        list.set(index as u32, pair)?;
+    }
     let mut object = Object::new(env)?;
     object.set("topic", topic)?;
     object.set("partition", message.partition)?;
@@ -138,5 +145,6 @@ fn to_js<'env>(env: &'env Env, topic: &str, message: &Message) -> Result<Object<
     object.set("value", buffer(&message.value)?)?;
     object.set("timestamp", message.timestamp)?;
     object.set("headers", headers)?;
+    object.set("headerList", list)?;
     Ok(object)
 }
