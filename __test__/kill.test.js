@@ -177,7 +177,8 @@ async function live(number, directory) {
 beforeAll(async () => {
   process.stderr.write(`kill.test.js: KILL_SEED=${SEED}\n`)
   kafka = await sharedKafka()
-  proxy = await TcpProxy.start(kafka.bootstrap)
+  // So that there is something on its way at many moments.
+  proxy = await TcpProxy.start(kafka.bootstrap, { delay: 20 })
   await kafka.createTopic(TOPIC, { partitions: 3 })
   const admin = kafkajsClient(kafka.bootstrap).admin()
   await admin.connect()
