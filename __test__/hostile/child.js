@@ -89,7 +89,10 @@ function queue(publisher) {
     const [method, ...args] = random.of([
       () => ['queue', key, message, ...(topic === undefined ? [] : [options()])],
       () => ['tombstone', key, options()],
-      () => ['queueRecord', random.chance(0.8) ? { key, value: message, ...options() } : message],
+      () => [
+        'queueRecord',
+        random.chance(0.8) ? { key, value: message, topic, ...someOptions() } : message,
+      ],
     ])()
     const room = KafkaPublisher.prototype[method].apply(receiver, args)
     if (typeof room !== 'boolean') wrong(`${method}() returned ${typeof room}`)
