@@ -1,11 +1,17 @@
 //! What must hold for any bytes in a fallback file and in its progress file.
 
 #[allow(dead_code, reason = "the addon's; only a part is used here")]
+#[path = "../../src/headers.rs"]
+mod headers;
+#[allow(dead_code, reason = "the addon's; only a part is used here")]
 #[path = "../../src/message.rs"]
 mod message;
 #[allow(dead_code, reason = "the addon's; only a part is used here")]
 #[path = "../../src/fallback/progress.rs"]
 mod progress_file;
+#[allow(dead_code, reason = "the addon's; only a part is used here")]
+#[path = "../../src/reason.rs"]
+mod reason;
 #[allow(dead_code, reason = "the addon's; only a part is used here")]
 #[path = "../../src/fallback/record.rs"]
 mod record_line;
@@ -13,7 +19,7 @@ mod record_line;
 #[path = "../../src/topics.rs"]
 mod topics;
 
-use message::{ANY_PARTITION, KeyEncoding, Record, TopicId};
+use message::{Content, KeyEncoding, Record, TopicId, Traits};
 use progress_file::Progress;
 use record_line::{Message, append, parse};
 
@@ -21,48 +27,72 @@ use record_line::{Message, append, parse};
 pub fn record(data: &[u8]) {
     // As files are read.
     let line = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if let Ok(message) = parse(line)
-        && let Some(key) = message.key.as_deref()
-    {
-        let timestamp = message.timestamp.unwrap_or(0);
-        let is_json = serde_json::from_slice::<serde_json::Value>(key).is_ok();
+    if let Ok(message) = parse(line) {
+        let is_json = message.key.as_deref().is_none_or(is_json);
         if is_json {
-            same_again(&message, KeyEncoding::Json, key, timestamp);
+            same_again(&message, KeyEncoding::Json, Traits::default());
         }
-        if std::str::from_utf8(key).is_ok() {
-            same_again(&message, KeyEncoding::Raw, key, timestamp);
-        }
+        same_again(&message, KeyEncoding::Raw, Traits::default());
+        same_again(&message, KeyEncoding::Json, Traits::RAW_KEY);
     }
-    // Any text may be a key on the wire.
-    let key = String::from_utf8_lossy(data);
+    // Any bytes may be a key, a value or a header.
+    let mut headers = Vec::new();
+    headers::append(&mut headers, data, Some(data));
+    headers::append(&mut headers, b"", None);
     let message = Message {
         topic: "t".into(),
-        key: Some(key.as_bytes().into()),
-        value: b"{}".into(),
+        key: Some(data.into()),
+        value: Some(data.into()),
+        headers,
+        partition: Some(3),
         timestamp: Some(1),
+        queued: Some(2),
     };
-    same_again(&message, KeyEncoding::Raw, key.as_bytes(), 1);
+    same_again(&message, KeyEncoding::Json, Traits::RAW_KEY);
+    // Any bytes may be looked at as headers.
+    assert!(message::Headers(data).count() <= data.len());
 }
 
-fn same_again(message: &Message<'_>, encoding: KeyEncoding, key: &[u8], timestamp: i64) {
+/// Text that can be spliced into a line as it is.
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(text).is_ok()
+        && !text.contains(&b'\n')
+        && text == text.trim_ascii()
+        && text != b"null"
+}
+
+fn same_again(message: &Message<'_>, encoding: KeyEncoding, traits: Traits) {
+    let is_raw = message
+        .value
+        .as_deref()
+        .is_some_and(|value| !is_json(value));
     let record = Record {
-        topic: TopicId(0),
-        partition: ANY_PARTITION,
-        keyless: false,
-        key_length: key.len() as u32,
-        value_length: message.value.len() as u32,
-        timestamp,
+        partition: message.partition.unwrap_or(-1),
+        traits: traits
+            .with_if(Traits::KEYLESS, message.key.is_none())
+            .with_if(Traits::VALUELESS, message.value.is_none())
+            .with_if(Traits::RAW_VALUE, is_raw)
+            .with_if(Traits::PARTITION_GIVEN, message.partition.is_some())
+            .with_if(Traits::TIME_GIVEN, message.queued.is_some()),
+        ..Record::of(TopicId(0), message.timestamp.unwrap_or(0))
+    };
+    let content = Content {
+        key: message.key.as_deref().unwrap_or_default(),
+        value: message.value.as_deref().unwrap_or_default(),
+        headers: &message.headers,
     };
     let mut line = Vec::new();
-    let (topic, value) = (&message.topic, &message.value);
-    append(&mut line, topic, &record, encoding, key, value);
+    append(&mut line, &message.topic, &record, encoding, content);
     let text = line.strip_suffix(b"\n").expect("a line ends");
     assert!(!text.contains(&b'\n'), "a message is one line");
     let again = parse(text).expect("what was written can be read");
     assert_eq!(again.topic, message.topic);
-    assert_eq!(again.key.as_deref(), Some(key));
+    assert_eq!(again.key, message.key);
     assert_eq!(again.value, message.value);
-    assert_eq!(again.timestamp, Some(timestamp));
+    assert_eq!(again.headers, message.headers);
+    assert_eq!(again.partition, message.partition);
+    assert_eq!(again.timestamp, Some(record.timestamp));
+    assert_eq!(again.queued.is_some(), message.queued.is_some());
 }
 
 /// Any file is a progress or none; one that is written again is the same; no flipped bit makes it
