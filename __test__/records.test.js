@@ -129,6 +129,30 @@ test('MockCluster gives headers as pairs, too', async () => {
   }
 })
 
+test('headers behind a value of any length are whole, and a key that is too large is refused', async () => {
+  const cluster = new MockCluster({ brokers: 1 })
+  try {
+    cluster.createTopic('t', { partitions: 1 })
+    const options = { connectionString: cluster.connectionString, defaultTopic: 't' }
+    const publisher = makePublisher({ ...options, maxBufferedBytes: 1 << 20 })
+    const lengths = Array.from({ length: 300 }, (_, i) => 3900 + i)
+    const header = 'h'.repeat(300)
+    for (const length of lengths) {
+      publisher.queue('k', { text: 'x'.repeat(length) }, { headers: { header } })
+      if (length % 50 === 0) await publisher.drained()
+    }
+    publisher.queueRecord({ key: new Uint8Array(2 << 20) })
+    publisher.queue('k', {}, { headers: { large: new Uint8Array(2 << 20) } })
+    await publisher.end()
+    expect(publisher.getStatistics().discardedCnt).toMatchObject({ tooLarge: 2, total: 2 })
+    const read = await cluster.readTopic('t')
+    expect(read.map(({ value }) => JSON.parse(value).text.length)).toEqual(lengths)
+    expect(read.every(({ headers }) => String(headers.header) === header)).toBe(true)
+  } finally {
+    cluster.close()
+  }
+})
+
 test('what is wrong with a record is counted, and queue() and its like do not throw', () => {
   const publisher = makePublisher({ connectionString: '127.0.0.1:1', defaultTopic: 't' })
   const thrower = new Proxy(

@@ -261,6 +261,10 @@ impl Queue {
                         })?
                     }
                 };
+                if arena.capacity() - arena.len() < body.headers.len() {
+                    missing = Some(value_length);
+                    return Err(Reason::TooLarge);
+                }
                 arena.extend_from_slice(body.headers);
                 let length = |bytes| u32::try_from(bytes).map_err(|_| Reason::TooLarge);
                 let record = Record {

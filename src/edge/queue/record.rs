@@ -43,6 +43,9 @@ impl Queue {
             if has(KEYLESS) {
                 // It stays empty.
             } else if let Some(bytes) = bytes_of(env, key) {
+                if bytes.len() as u64 > self.shared.inbox.limits().total {
+                    return Err(Reason::TooLarge.into());
+                }
                 scratch.key.extend_from_slice(bytes);
             } else if has(KEY_IS_JSON) || has(RAW_KEY) {
                 self.append_key(env, key, &mut scratch.key)?;
