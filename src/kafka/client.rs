@@ -121,6 +121,25 @@ impl Client {
         }
         Ok(Metadata(metadata))
     }
+
+    /// Whether the leader of this partition answers on this client's own connection, whatever it says.
+    /// Blocks for up to `timeout`: never on the worker's thread.
+    pub fn reaches(&self, topic: &CStr, partition: i32, timeout: Duration) -> bool {
+        let (mut low, mut high) = (0, 0);
+        // SAFETY: client, name and both numbers are valid for the call.
+        let code = unsafe {
+            rd::rd_kafka_query_watermark_offsets(
+                self.native_ptr(),
+                topic.as_ptr(),
+                partition,
+                &raw mut low,
+                &raw mut high,
+                milliseconds(timeout),
+            )
+        };
+        // Librdkafka's own codes are no answers.
+        (code as i32) >= 0
+    }
 }
 
 fn milliseconds(time: Duration) -> c_int {

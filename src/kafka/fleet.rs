@@ -48,20 +48,32 @@ impl Fleet {
         counts.max().unwrap_or(0)
     }
 
-    /// The client that sends this partition's messages, and those that librdkafka chooses one for.
-    fn sender(&mut self, record: &Record) -> &mut Producer {
-        if self.others.is_empty() || record.partition == ANY_PARTITION {
-            return &mut self.first;
+    /// Which client sends this partition's messages, and those that librdkafka chooses one for.
+    fn place(&self, topic: TopicId, partition: i32) -> Option<usize> {
+        if self.others.is_empty() || partition == ANY_PARTITION {
+            return None;
         }
         let size = self.others.len() as u64 + 1;
-        let hash = (u64::from(record.topic.0) << 32 | u64::from(record.partition.unsigned_abs()))
+        let hash = (u64::from(topic.0) << 32 | u64::from(partition.unsigned_abs()))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             >> 32;
-        let at = (hash % size) as usize;
-        match at.checked_sub(1).and_then(|at| self.others.get_mut(at)) {
+        ((hash % size) as usize).checked_sub(1)
+    }
+
+    fn sender(&mut self, record: &Record) -> &mut Producer {
+        let place = self.place(record.topic, record.partition);
+        match place.and_then(|place| self.others.get_mut(place)) {
             Some(other) => other,
             None => &mut self.first,
         }
+    }
+
+    /// The client that sends this partition's messages.
+    pub fn client_for(&self, topic: TopicId, partition: i32) -> Arc<Client> {
+        let other = self
+            .place(topic, partition)
+            .and_then(|place| self.others.get(place));
+        other.unwrap_or(&self.first).client()
     }
 
     /// See [`Producer::produce`].

@@ -68,6 +68,11 @@ impl Cluster {
         }
     }
 
+    /// Nothing was handed over for a while, and is again.
+    pub(super) fn goes_on(&mut self, now: Instant) {
+        self.pulse.goes_on(now);
+    }
+
     /// How long a message is waited for; see [`Pulse::patience`].
     pub(super) fn patience(&self, now: Instant, window: Duration) -> Duration {
         self.pulse.patience(now, window)

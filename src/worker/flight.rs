@@ -7,6 +7,13 @@ use super::collected::Returned;
 use super::outstanding::Outstanding;
 use crate::message::{ById, Record, TopicId, Traits};
 
+/// The client that had a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Main,
+    Alone,
+}
+
 #[derive(Default)]
 pub(super) struct Flight {
     /// With the main client.
@@ -66,14 +73,26 @@ impl Flight {
         }
     }
 
-    /// These messages were delivered.
-    pub(super) fn forget_what_is_special(&mut self, numbers: &[u64]) {
-        if self.special.is_empty() {
-            return;
+    /// These messages were delivered, which one client had. Numbers run through both: what one had is
+    /// none of the other's. Returns how many of them took how long.
+    pub(super) fn delivered(
+        &mut self,
+        by: Carrier,
+        numbers: &[u64],
+        now: Instant,
+    ) -> Vec<(Duration, u64)> {
+        let mut latencies = Vec::new();
+        let took = |time, messages| latencies.push((time, messages));
+        match by {
+            Carrier::Main => self.main.all_done(numbers, now, took),
+            Carrier::Alone => self.alone.all_done(numbers, now, took),
         }
-        for number in numbers {
-            self.special.remove(number);
+        if !self.special.is_empty() {
+            for number in numbers {
+                self.special.remove(number);
+            }
         }
+        latencies
     }
 
     /// The message of number [`Flight::next`] was sent alone.
@@ -113,5 +132,26 @@ impl Flight {
             last_sent: self.last_sent,
             ..Flight::default()
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_client_has_delivered_is_none_of_the_others() {
+        let (mut flight, now) = (Flight::default(), Instant::now());
+        let record = Record::of(TopicId(0), 0);
+        flight.sent_alone(&record, now);
+        flight.sent(&record, now, now);
+        flight.sent_alone(&record, now);
+        flight.sent(&record, now, now);
+        flight.delivered(Carrier::Main, &[1, 3], now);
+        assert!(flight.main.is_empty() && !flight.alone.is_empty());
+        flight.sent(&record, now, now);
+        flight.delivered(Carrier::Alone, &[0, 2], now);
+        assert!(!flight.main.is_empty() && flight.alone.is_empty());
+        assert!(!flight.is_empty());
     }
 }

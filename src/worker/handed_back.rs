@@ -13,6 +13,8 @@ use crate::message::{Batch, TopicId};
 /// Least time between two takings of what is overdue. What waited behind something else has its chance
 /// meanwhile.
 const PAUSE: Duration = Duration::from_secs(1);
+/// What began to wait within this goes again as one batch.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// What is overdue to within this is overdue.
 const TOLERANCE: Duration = Duration::from_millis(10);
 
@@ -29,17 +31,20 @@ pub(super) struct Sorted {
     /// The partitions at fault, and what their messages came back with.
     pub(super) guilty: Vec<(Target, RDKafkaErrorCode)>,
     pub(super) to_file: Batch,
-    pub(super) again: Batch,
+    /// In the order in which they were queued, and since when they have been waiting: that goes on counting.
+    pub(super) again: Vec<(Batch, Option<Instant>)>,
+    /// How many were on their way, and may have arrived.
+    pub(super) on_their_way: usize,
     /// Acknowledgements flow, and take long.
     pub(super) slow: bool,
-    /// Since when those that go again have been waiting, if that goes on counting.
-    pub(super) since: Option<Instant>,
 }
 
 /// What it is seen by.
 pub(super) struct Evidence<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) window: Duration,
+    /// The next client is connected already.
+    pub(super) is_prepared: bool,
     /// Somebody is at fault.
     pub(super) blames: bool,
     /// Librdkafka waits for the answers of all replicas that are in sync.
@@ -122,13 +127,17 @@ impl HandedBack {
         } else {
             HashMap::new()
         };
-        // The second time around it is too late for a third.
-        let limit = if slow {
-            patience * 3 / 4
-        } else {
-            window + PAUSE
+        // The second time around it is too late for a third, and a client has to connect first, which takes
+        // longer than a message where the way is long.
+        let limit = match (slow, evidence.is_prepared) {
+            (true, true) => patience * 3 / 4,
+            (true, false) => patience / 4,
+            (false, _) => window + PAUSE,
         };
-        let (mut to_file, mut again, mut since) = (Batch::default(), Batch::default(), None);
+        let is_on_its_way = |it: &&Returned| it.code == RDKafkaErrorCode::PurgeInflight;
+        let on_their_way = self.messages.iter().filter(is_on_its_way).count();
+        let mut to_file = Batch::default();
+        let mut again: Vec<(Batch, Option<Instant>)> = Vec::new();
         for returned in self.drain_in_order() {
             let is_late = returned.since.is_some_and(|since| now - since >= limit);
             let whole = Target::topic(returned.record.topic);
@@ -137,19 +146,26 @@ impl HandedBack {
                 to_file.push(returned.record, returned.content());
                 continue;
             }
-            // While acknowledgements flow, what goes again is waited for anew.
-            if !slow {
-                since = since.into_iter().chain(returned.since).min();
-            }
             let record = returned.record_anew(evidence.partitions_are_chosen);
-            again.push(record, returned.content());
+            let began = returned.since;
+            match again
+                .last_mut()
+                .filter(|(_, since)| is_together(*since, began))
+            {
+                Some((batch, _)) => batch.push(record, returned.content()),
+                None => {
+                    let mut batch = Batch::default();
+                    batch.push(record, returned.content());
+                    again.push((batch, began));
+                }
+            }
         }
         Sorted {
             guilty: guilty.into_iter().collect(),
             to_file,
             again,
+            on_their_way,
             slow,
-            since,
         }
     }
 
@@ -189,5 +205,13 @@ impl HandedBack {
     fn was_sorted_lately(&self, now: Instant) -> bool {
         self.sorted_before
             .is_some_and(|before| now - before < PAUSE * 4)
+    }
+}
+
+/// Whether what began to wait at these times is of one age.
+fn is_together(first: Option<Instant>, then: Option<Instant>) -> bool {
+    match (first, then) {
+        (Some(first), Some(then)) => then.max(first) - then.min(first) < TOGETHER,
+        (first, then) => first == then,
     }
 }

@@ -9,7 +9,7 @@ use tracing::debug;
 use super::Worker;
 use super::signals::Signal;
 use super::troubles::Target;
-use crate::kafka::{Findings, Ticket, describe_topics};
+use crate::kafka::{Findings, describe_topics};
 use crate::message::TopicId;
 
 /// How long the inquiry waits that decides, when a message is overdue, between trouble with some
@@ -140,19 +140,6 @@ impl Worker {
                 let _ = describe_topics(&client, vec![(topic, names.name(topic))], INQUIRY_TIMEOUT);
             });
         }
-    }
-
-    /// The main client asks for a topic, which takes messages by the trial of this ticket.
-    pub(super) fn refresh_topic(&mut self, topic: TopicId, ticket: Ticket) {
-        let Some(client) = self.producers.main_client() else {
-            return self.trial_is_over(ticket);
-        };
-        let names = self.shared.topics.clone();
-        self.signals.ask(move || {
-            // Without an answer it finds out by itself.
-            let _ = describe_topics(&client, vec![(topic, names.name(topic))], INQUIRY_TIMEOUT);
-            Signal::TopicIsRefreshed(ticket)
-        });
     }
 
     /// Learns where the brokers are, and how many partitions topics in trouble have.

@@ -12,7 +12,7 @@
 //! - What is known: [`cluster`] (what Kafka has said lately, and how fast: [`pulse`]), [`troubles`] (circuits
 //!   of topics and partitions), [`sizes`].
 //! - The course of an outage: [`phase`] (what can be together), [`states`] (the transitions), [`overdue`],
-//!   [`inquiry`], [`probing`], [`trial`].
+//!   [`inquiry`], [`probing`], [`trial`], [`reaching`].
 //! - Files: [`replay`] decides, [`files`] carries out.
 //! - [`producers`] owns all clients; [`ending`] is the end; [`shared`], [`signals`] and [`waiters`] are the
 //!   contact with other threads.
@@ -32,6 +32,7 @@ mod phase;
 mod probing;
 mod producers;
 mod pulse;
+mod reaching;
 mod replay;
 mod reports;
 mod routing;
@@ -53,7 +54,7 @@ use std::time::{Duration, Instant};
 
 use crate::fallback::{Instance, Writer};
 use crate::guard::guarded;
-use crate::kafka::{Fleet, Partitioner, Redirect};
+use crate::kafka::{Fleet, Partitioner, Redirect, Ticket};
 use crate::message::{Batch, Reason, TopicId};
 use crate::options::Config;
 use crate::statistics::Place;
@@ -74,6 +75,7 @@ pub use shared::{Request, Settle, Shared};
 use signals::{Signal, Signals};
 use sizes::RefusedSizes;
 use spreading::Spreading;
+use taking::Pause;
 use troubles::Troubles;
 use waiters::Waiters;
 
@@ -124,12 +126,16 @@ pub struct Worker {
     /// Taken from the inbox, and not handed on yet: librdkafka's share of the memory was used up, or it
     /// has to give up what it holds.
     held_back: VecDeque<Held>,
+    /// When nothing was handed over for the last time.
+    pause: Option<Pause>,
     partitioning: Option<Partitioning>,
     flight: Flight,
     handed_back: HandedBack,
 
     cluster: Cluster,
     troubles: Troubles,
+    /// Trials whose success the main client does not see; the next one will.
+    waiting_for_successor: Vec<Ticket>,
     sizes: RefusedSizes,
     spreading: Spreading,
     forgetting: Forgetting,
@@ -160,6 +166,7 @@ impl Worker {
             flight: Flight::default(),
             cluster: Cluster::new(config.retry_window),
             troubles,
+            waiting_for_successor: Vec::new(),
             sizes: RefusedSizes::new(config.kafka.compresses),
             spreading: Spreading::new(Partitioner::of(&config.kafka)),
             probing: Probing::default(),
@@ -167,6 +174,7 @@ impl Worker {
             partitioning: parts.partitioner.map(Partitioning::new),
             forgetting: Forgetting::default(),
             held_back: VecDeque::new(),
+            pause: None,
             handed_back: HandedBack::default(),
             ending: None,
             waiters: Waiters::new(parts.event_loop),
@@ -328,7 +336,7 @@ impl Worker {
                 self.found(findings, decides);
             }
             Signal::Offer(offer) => self.hear_offer(offer),
-            Signal::TopicIsRefreshed(ticket) => self.trial_is_over(ticket),
+            Signal::Reached { ticket, by_main } => self.was_reached(ticket, by_main),
             Signal::FleetIsReady => self.fleet_is_ready(),
             Signal::Partitions { ticket, described } => {
                 self.partitions_are_known(ticket, described);

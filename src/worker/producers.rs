@@ -17,6 +17,8 @@ const STEP: u64 = 4;
 const REPLACEMENT_PAUSE: Duration = Duration::from_secs(10);
 /// A client beside the main one that had nothing to do for so long is closed.
 const IDLE: Duration = Duration::from_secs(30);
+/// A client that has had nothing acknowledged for so long is not about to begin.
+const BEGINNING: Duration = Duration::from_secs(1);
 /// How often librdkafka is made to look for messages that have timed out.
 const NUDGE: Duration = Duration::from_millis(200);
 
@@ -259,6 +261,12 @@ impl Producers {
 
     pub(super) fn replay_has_begun(&mut self) {
         self.replay.new_since = None;
+    }
+
+    /// The main client has had nothing acknowledged yet, for longer than a beginning takes.
+    pub(super) fn is_main_stuck(&self) -> bool {
+        let since = self.main.new_since;
+        self.main.topic_count() > 0 && since.is_some_and(|since| since.elapsed() > BEGINNING)
     }
 
     /// Whether there is a client that may have to ask soon.

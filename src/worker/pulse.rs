@@ -23,6 +23,8 @@ pub(super) struct Pulse {
     previous: Span,
     began: Option<Instant>,
     last: Option<Instant>,
+    /// Whether acknowledgements flow after a pause shows from then on.
+    resumed: Option<Instant>,
 }
 
 impl Pulse {
@@ -44,6 +46,14 @@ impl Pulse {
         }
     }
 
+    /// There was a pause, which ends now. One after the other, without an acknowledgement between, they
+    /// are no excuse.
+    pub(super) fn goes_on(&mut self, now: Instant) {
+        if self.last >= self.resumed {
+            self.resumed = Some(now);
+        }
+    }
+
     /// The shortest time that an acknowledgement took lately: about the way there and back.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.current.least.or(self.previous.least)
@@ -58,9 +68,10 @@ impl Pulse {
     /// How long a message is waited for: the retry window, or half as long again while acknowledgements flow
     /// and take long. More would not keep the promise that a message is in Kafka or in a file within 5 s.
     pub(super) fn patience(&self, now: Instant, window: Duration) -> Duration {
+        let lately = |at: Instant| now.duration_since(at) < window / 2;
         let flows = self
             .last
-            .is_some_and(|last| now.duration_since(last) < window / 2);
+            .is_some_and(|last| lately(last.max(self.resumed.unwrap_or(last))));
         let spans = [self.current, self.previous];
         let messages = spans.iter().map(|span| span.messages).sum::<u64>();
         if !flows || messages == 0 {
@@ -106,6 +117,17 @@ mod tests {
         latencies[0] = 1900;
         let (well, now) = after(&latencies);
         assert_eq!(well.patience(now, WINDOW), WINDOW);
+    }
+
+    #[test]
+    fn a_pause_is_no_silence_but_two_are() {
+        let (mut slow, now) = after(&[200, 4000]);
+        let later = now + WINDOW / 2;
+        slow.goes_on(later);
+        assert!(slow.patience(later, WINDOW) > WINDOW);
+        let later = later + WINDOW / 2;
+        slow.goes_on(later);
+        assert_eq!(slow.patience(later, WINDOW), WINDOW);
     }
 
     #[test]

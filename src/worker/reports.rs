@@ -8,9 +8,10 @@ use tracing::{debug, info, warn};
 
 use super::Worker;
 use super::collected::{Collected, Returned};
+use super::flight::Carrier;
 use super::troubles::Target;
 use super::verdict::{Case, Extent, Verdict, decide, is_old};
-use crate::kafka::{Origin, Ticket, classify, describe};
+use crate::kafka::{Origin, Outcome, Ticket, classify, describe};
 use crate::logging::STATE;
 use crate::message::{ANY_PARTITION, Batch, Reason, TopicId, now_ms};
 use crate::statistics::Place;
@@ -44,7 +45,7 @@ impl Worker {
         }
         // After a fatal error, what a report says of its message is a consequence.
         let is_fatal = !collected.failed.is_empty() && main.fatal_error().is_some();
-        self.delivered(&collected);
+        self.delivered(&collected, Carrier::Main);
         if !collected.acknowledged.is_empty() {
             self.producers.main_has_begun();
         }
@@ -78,9 +79,11 @@ impl Worker {
         for number in &collected.numbers {
             self.was_answered(Ticket::live(*number));
         }
-        self.delivered(&collected);
+        self.delivered(&collected, Carrier::Alone);
         self.replay_delivered(&collected);
+        let mut is_silent = false;
         for mut returned in collected.failed {
+            is_silent |= classify(returned.code) == Outcome::Silence;
             if returned.ticket.origin == Origin::File {
                 self.replay_returned(&returned, true);
                 continue;
@@ -89,24 +92,20 @@ impl Worker {
             self.flight.complete(&mut returned);
             self.not_delivered(returned, true);
         }
+        // The next one connects at once, and does not wait for this one's back-off.
+        if is_silent && self.flight.alone.is_empty() && self.replay.has_landed() {
+            self.producers.close_alone();
+        }
         any
     }
 
     /// Live messages were delivered.
-    fn delivered(&mut self, collected: &Collected) {
+    fn delivered(&mut self, collected: &Collected, by: Carrier) {
         if collected.delivered.is_zero() {
             return;
         }
         let now = Instant::now();
-        let mut latencies = Vec::new();
-        let mut took = |time, messages| latencies.push((time, messages));
-        self.flight
-            .main
-            .all_done(&collected.numbers, now, &mut took);
-        self.flight
-            .alone
-            .all_done(&collected.numbers, now, &mut took);
-        self.flight.forget_what_is_special(&collected.numbers);
+        let latencies = self.flight.delivered(by, &collected.numbers, now);
         self.cluster
             .has_acknowledged(&collected.acknowledged, &latencies, now);
         self.shared
@@ -123,9 +122,8 @@ impl Worker {
         let Some(target) = self.troubles.trial_of(ticket) else {
             return;
         };
-        // The main client may still think that there is no such topic.
-        if target.partition == ANY_PARTITION && self.ending.is_none() {
-            self.refresh_topic(target.topic, ticket);
+        if self.ending.is_none() {
+            self.reach(target, ticket);
         } else {
             self.trial_is_over(ticket);
         }

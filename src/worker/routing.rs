@@ -137,7 +137,9 @@ impl Worker {
             if sent.cost() >= room && !sent.is_zero() {
                 break;
             }
-            match self.hand_one_over(*record, content, since.unwrap_or(now), (now, now_ms)) {
+            let paused = || self.pause?.since(record.timestamp, now);
+            let since = since.or_else(paused).unwrap_or(now);
+            match self.hand_one_over(*record, content, since, (now, now_ms)) {
                 Handed::Sent => sent.add(content.amount()),
                 Handed::ToFile(record) => to_file.push(record, content),
                 Handed::Discarded => {}

@@ -20,7 +20,11 @@ pub(super) enum Signal {
     },
     Offer(Offer),
     /// After the trial of this ticket.
-    TopicIsRefreshed(Ticket),
+    Reached {
+        ticket: Ticket,
+        /// The main client has its answer, too.
+        by_main: bool,
+    },
     /// The clients of a fleet are connected, or do not get to it.
     FleetIsReady,
     /// For the batch of this ticket.

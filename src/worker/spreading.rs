@@ -30,6 +30,8 @@ const LONG_TURN: Duration = Duration::from_millis(500);
 const STICKY_MS: i64 = 10;
 /// Least time between two beginnings.
 const PAUSE: Duration = Duration::from_secs(5);
+/// The same for the clients that follow when messages are overdue.
+const SUCCESSOR_PAUSE: Duration = Duration::from_secs(2);
 /// With so many answers for metadata, one after the other, a client has found its brokers, is connected to them, and has
 /// a producer id.
 const ANSWERS: u32 = 3;
@@ -44,7 +46,8 @@ pub(super) struct Spreading {
     is_on: bool,
     last_begin: Option<Instant>,
     last_look: Option<Instant>,
-    /// The way there and back, until acknowledgements tell.
+    /// The way there and back, as an answer for metadata has told: until acknowledgements
+    /// tell.
     guess: Option<Duration>,
     /// How many partitions topics have.
     known: HashMap<TopicId, i32>,
@@ -134,7 +137,13 @@ impl Spreading {
 impl Worker {
     /// Whether the number of partitions of topics has to be known, because the way is long.
     pub(super) fn is_far(&self) -> bool {
-        self.cluster.round_trip().is_some_and(|it| it >= LONG_WAY)
+        self.way().is_some_and(|it| it >= LONG_WAY)
+    }
+
+    /// The way there and back. Acknowledgements may be slow for other reasons than a long one.
+    fn way(&self) -> Option<Duration> {
+        let known = [self.cluster.round_trip(), self.spreading.guess];
+        known.into_iter().flatten().min()
     }
 
     /// Topics with messages on their way whose number of partitions is not known.
@@ -179,8 +188,7 @@ impl Worker {
     }
 
     fn is_spreading_due(&self, topics: &[TopicId]) -> bool {
-        let round_trip = self.cluster.round_trip().or(self.spreading.guess);
-        let Some(round_trip) = round_trip.filter(|it| *it >= LONG_WAY) else {
+        let Some(round_trip) = self.way().filter(|it| *it >= LONG_WAY) else {
             return false;
         };
         if self.spreading.is_on {
@@ -192,7 +200,7 @@ impl Worker {
 
     /// What is overdue will be taken back from the main client, which is of no use after that.
     pub(super) fn prepare_successor(&mut self, now: Instant) {
-        let was_lately = |last: Instant| now - last < PAUSE;
+        let was_lately = |last: Instant| now - last < SUCCESSOR_PAUSE;
         if self.producers.is_prepared()
             || !self.is_far()
             || self.spreading.last_begin.is_some_and(was_lately)
@@ -205,7 +213,7 @@ impl Worker {
     }
 
     /// The clients connect, and get what an idempotent one needs, before they are used.
-    fn prepare_fleet(&mut self, topics: &[TopicId], size: usize) {
+    pub(super) fn prepare_fleet(&mut self, topics: &[TopicId], size: usize) {
         let Some(topic) = topics.first().copied() else {
             return;
         };
@@ -235,13 +243,18 @@ impl Worker {
         // What was guessed may be known by now.
         let is_due = self.is_spreading_due(&self.flight.topics(usize::MAX));
         if !self.producers.is_prepared() {
-            return;
+            return self.successor_is_there();
         }
-        if is_due && self.phase.is_publishing() && self.phase.is_open() {
+        // Overdue messages are with clients that are not connected yet.
+        let is_wanted = self.producers.is_main_stuck() || !self.waiting_for_successor.is_empty();
+        if (is_due || is_wanted) && self.phase.is_publishing() && self.phase.is_open() {
             self.take_back(AfterTaking::Spread);
         } else if !self.spreading.is_on && self.producers.fleet_size() > 1 {
             self.producers.close_prepared();
             self.producers.set_fleet_size(1);
+        }
+        if !self.phase.is_taking() {
+            self.successor_is_there();
         }
     }
 

@@ -8,11 +8,13 @@ use super::handed_back::Evidence;
 use super::{Held, Worker};
 use crate::kafka::{Fleet, describe};
 use crate::logging::STATE;
-use crate::message::Batch;
+use crate::message::{Batch, now_ms};
 use crate::statistics::Place;
 
 /// Longest time that librdkafka is given to hand everything back.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What was queued in a pause is handed over so soon after it, or counts as new.
+const REMEMBERED: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterTaking {
@@ -38,8 +40,37 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Taking {
     stage: Stage,
+    pause: Pause,
     until: Instant,
     then: AfterTaking,
+}
+
+/// A time in which nothing was handed over: what was queued then has been waiting since then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pause {
+    began: Instant,
+    /// In milliseconds since the Unix epoch.
+    began_ms: i64,
+    ended: Option<Instant>,
+}
+
+impl Pause {
+    fn new(began: Instant) -> Self {
+        Pause {
+            began,
+            began_ms: now_ms(),
+            ended: None,
+        }
+    }
+
+    /// Since when a message that was queued at this time, in milliseconds since the Unix epoch, has been
+    /// waiting; `None` if it is not known to have been queued in the pause.
+    pub(super) fn since(&self, queued_ms: i64, now: Instant) -> Option<Instant> {
+        let ended = self.ended.filter(|ended| now - *ended < REMEMBERED)?;
+        let after = u64::try_from(queued_ms - self.began_ms).ok()?;
+        let since = self.began + Duration::from_millis(after.min(u64::from(u32::MAX)));
+        (since < ended).then_some(since)
+    }
 }
 
 impl Taking {
@@ -51,6 +82,7 @@ impl Taking {
         };
         Taking {
             stage,
+            pause: Pause::new(now),
             until: now + patience,
             then,
         }
@@ -107,6 +139,10 @@ impl Worker {
             return;
         }
         let then = taking.then;
+        self.pause = Some(Pause {
+            ended: Some(now),
+            ..taking.pause
+        });
         self.phase.end_taking();
         match then {
             AfterTaking::WriteToFile => self.settle_handed_back(),
@@ -117,12 +153,14 @@ impl Worker {
                 self.give_again();
             }
             AfterTaking::Sort | AfterTaking::Spread => {
-                if self.producers.is_prepared() {
+                let is_prepared = self.producers.is_prepared();
+                if is_prepared {
                     self.use_prepared();
                 } else {
                     self.producers.close_main();
                 }
-                self.sort(now, then == AfterTaking::Sort);
+                self.successor_is_there();
+                self.sort(now, then == AfterTaking::Sort, is_prepared);
             }
         }
         if !self.phase.is_up() {
@@ -175,11 +213,13 @@ impl Worker {
 
     /// Of what was taken back, the messages of partitions that are at fault go to file, and those that
     /// have waited for too long; the others go again.
-    fn sort(&mut self, now: Instant, blames: bool) {
+    fn sort(&mut self, now: Instant, blames: bool, is_prepared: bool) {
         let Some(window) = self.config.retry_window else {
             return self.give_again();
         };
+        self.cluster.goes_on(now);
         let evidence = Evidence {
+            is_prepared,
             cluster: &self.cluster,
             window,
             blames,
@@ -189,13 +229,20 @@ impl Worker {
         let sorted = self.handed_back.sort(&evidence, now);
         debug!(
             to_file = sorted.to_file.remaining().messages,
-            again = sorted.again.remaining().messages,
+            again = sorted
+                .again
+                .iter()
+                .map(|(batch, _)| batch.remaining().messages)
+                .sum::<u64>(),
+            on_their_way = sorted.on_their_way,
             slow = sorted.slow,
             "overdue messages were sorted"
         );
         self.are_troubled(sorted.guilty);
         self.writer.append(sorted.to_file, Place::Flight);
-        self.hold_back(sorted.again, sorted.since);
+        for (batch, since) in sorted.again.into_iter().rev() {
+            self.hold_back(batch, since);
+        }
     }
 
     fn hold_back(&mut self, batch: Batch, since: Option<Instant>) {
