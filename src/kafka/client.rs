@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString, c_int};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as rd;
 use rdkafka::config::{NativeClientConfig, RDKafkaLogLevel};
@@ -16,7 +16,7 @@ use crate::options::Address;
 pub struct Client {
     handle: NonNull<rd::rd_kafka_t>,
     /// Pointed to by the callbacks.
-    _context: Box<Context>,
+    context: Box<Context>,
 }
 
 // SAFETY: librdkafka's functions may be called from any thread, and `Context` is `Send` and `Sync`.
@@ -52,10 +52,7 @@ impl Client {
         };
         // The client owns it now.
         std::mem::forget(conf);
-        let client = Client {
-            handle,
-            _context: context,
-        };
+        let client = Client { handle, context };
         // SAFETY: the client is valid; the handle of its queue is destroyed once.
         let code = unsafe {
             let queue = rd::rd_kafka_queue_get_main(client.native_ptr());
@@ -70,6 +67,11 @@ impl Client {
 
     pub fn native_ptr(&self) -> *mut rd::rd_kafka_t {
         self.handle.as_ptr()
+    }
+
+    /// Until when a broker holds this client up, because of a quota, as far as events have told.
+    pub fn throttled_until(&self) -> Option<Instant> {
+        self.context.throttle.until()
     }
 
     /// Whether the cluster has said who it is. A new client asks that by itself, without asking for

@@ -7,7 +7,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::types::RDKafkaConfRes;
 
 use super::client::Client;
-use super::{Context, redirect};
+use super::{Context, redirect, throttle};
 use crate::options::{KafkaConfig, is_secret};
 
 /// What a client is for.
@@ -96,6 +96,7 @@ pub fn client(
         }
     }
     redirect::install(conf);
+    throttle::install(conf);
     let client = Client::new(native, log_level, context)
         .map_err(|problem| ConfigError::Client(without_secrets(&problem, config)))?;
     if oauth {

@@ -2,6 +2,7 @@
 //! on their way to a broker: over a long way several clients, each with its own partitions, send more.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -111,6 +112,12 @@ impl Fleet {
     /// The first of their fatal errors: then all are of no use.
     pub fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.producers().find_map(Producer::fatal_error)
+    }
+
+    /// Until when a broker holds one of them up, because of a quota.
+    pub fn throttled_until(&self) -> Option<Instant> {
+        let times = self.producers().map(|it| it.client().throttled_until());
+        times.max().flatten()
     }
 
     /// For each client a topic that it knows, if it knows any.

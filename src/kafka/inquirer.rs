@@ -47,9 +47,7 @@ impl From<Described> for Findings {
 
 impl Inquirer {
     fn client(&self, broker: Option<&Address>) -> Result<Client, String> {
-        let context = Context {
-            redirect: self.redirect.clone(),
-        };
+        let context = Context::new(self.redirect.clone());
         let mut config = self.config.clone();
         if let Some(address) = broker {
             // The last one counts.
@@ -116,6 +114,17 @@ impl Inquirer {
                 silent,
             })
         })
+    }
+
+    /// How long an answer takes on a connection that has nothing else to do, if one comes. Blocks.
+    pub fn round_trip(&self, topic: (TopicId, Arc<str>), timeout: Duration) -> Option<Duration> {
+        let client = self.client(None).ok()?;
+        if !client.is_answered(timeout) {
+            return None;
+        }
+        let begin = Instant::now();
+        describe_topics(&client, vec![topic], timeout).ok()?;
+        Some(begin.elapsed())
     }
 
     /// Whether any broker accepts a connection: the cheapest question there is. The next one is tried

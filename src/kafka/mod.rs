@@ -19,6 +19,7 @@ mod partitioner;
 mod partitions;
 mod producer;
 mod redirect;
+mod throttle;
 mod ticket;
 
 use std::ffi::c_int;
@@ -37,11 +38,22 @@ pub use partitioner::Partitioner;
 pub use partitions::{Described, PartitionInfo, describe_topics};
 pub use producer::Producer;
 pub use redirect::Redirect;
+use throttle::Throttle;
 pub use ticket::{Origin, Ticket};
 
 /// A client's context: what its callbacks reach.
 pub struct Context {
     redirect: Option<Arc<dyn Redirect>>,
+    throttle: Throttle,
+}
+
+impl Context {
+    fn new(redirect: Option<Arc<dyn Redirect>>) -> Self {
+        Context {
+            redirect,
+            throttle: Throttle::default(),
+        }
+    }
 }
 
 /// Sends what lingers, and returns when all is acknowledged or `timeout` is over. The reports still

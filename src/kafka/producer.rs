@@ -42,7 +42,7 @@ impl Producer {
         redirect: Option<Arc<dyn Redirect>>,
         inbox: Arc<Inbox>,
     ) -> Result<Self, ConfigError> {
-        let context = Context { redirect };
+        let context = Context::new(redirect);
         let client = Arc::new(config::client(config, tuning, context)?);
         // SAFETY: the client is valid; the queue handle is destroyed in `drop`. The callback's
         // opaque is kept alive by `_inbox` until the callback is taken out there.

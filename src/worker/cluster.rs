@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use tracing::debug;
+
 use super::pulse::Pulse;
 use super::troubles::Target;
 use crate::kafka::{Acknowledged, Findings};
@@ -24,6 +26,8 @@ pub(super) struct Cluster {
     /// Of the last inquiry that decided something.
     findings: Option<Findings>,
     pulse: Pulse,
+    /// Until when a broker holds up what it is sent, because of a quota.
+    throttled_until: Option<Instant>,
 }
 
 impl Cluster {
@@ -34,6 +38,7 @@ impl Cluster {
             acknowledged: HashMap::new(),
             findings: None,
             pulse: Pulse::default(),
+            throttled_until: None,
         }
     }
 
@@ -73,14 +78,40 @@ impl Cluster {
         self.pulse.goes_on(now);
     }
 
-    /// How long a message is waited for; see [`Pulse::patience`].
+    /// A broker has said so. Returns whether that is news.
+    pub(super) fn is_throttled_until(&mut self, until: Instant, now: Instant) -> bool {
+        let is_news = !self.is_throttled(now);
+        self.throttled_until = self.throttled_until.max(Some(until));
+        is_news && self.is_throttled(now)
+    }
+
+    /// Whether a quota makes messages wait, or has until lately.
+    pub(super) fn is_throttled(&self, now: Instant) -> bool {
+        let window = self.window.unwrap_or(LONG_WINDOW);
+        self.throttled_until
+            .is_some_and(|until| now < until + window)
+    }
+
+    /// How long a message is waited for; see [`Pulse::patience`]. A quota is not waited for.
     pub(super) fn patience(&self, now: Instant, window: Duration) -> Duration {
-        self.pulse.patience(now, window)
+        if self.is_throttled(now) {
+            window
+        } else {
+            self.pulse.patience(now, window)
+        }
     }
 
     /// See [`Pulse::grace`].
-    pub(super) fn grace(&self) -> Duration {
-        self.pulse.grace(self.window.unwrap_or(LONG_WINDOW))
+    pub(super) fn grace(&self, age: Duration) -> Duration {
+        self.pulse.grace(self.window.unwrap_or(LONG_WINDOW), age)
+    }
+
+    /// The way there and back was measured, apart from messages.
+    pub(super) fn was_measured(&mut self, round_trip: Option<Duration>) {
+        if let Some(time) = round_trip {
+            debug!(?time, "an answer of Kafka was measured");
+            self.pulse.was_measured(time);
+        }
     }
 
     pub(super) fn round_trip(&self) -> Option<Duration> {

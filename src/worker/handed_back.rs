@@ -44,7 +44,9 @@ pub(super) struct Evidence<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) window: Duration,
     /// The next client is connected already.
-    pub(super) is_prepared: bool,
+    pub(super) is_ready: bool,
+    /// What goes again would wait for the quota again.
+    pub(super) is_throttled: bool,
     /// Somebody is at fault.
     pub(super) blames: bool,
     /// Librdkafka waits for the answers of all replicas that are in sync.
@@ -79,6 +81,12 @@ impl HandedBack {
             .iter()
             .filter_map(|returned| returned.since)
             .min()
+    }
+
+    /// How many were on their way, and may have arrived.
+    pub(super) fn on_their_way(&self) -> usize {
+        let is_on_its_way = |it: &&Returned| it.code == RDKafkaErrorCode::PurgeInflight;
+        self.messages.iter().filter(is_on_its_way).count()
     }
 
     /// All of it, in the order in which it was queued.
@@ -129,13 +137,13 @@ impl HandedBack {
         };
         // The second time around it is too late for a third, and a client has to connect first, which takes
         // longer than a message where the way is long.
-        let limit = match (slow, evidence.is_prepared) {
+        let limit = match (slow, evidence.is_ready) {
+            _ if evidence.is_throttled => Duration::ZERO,
             (true, true) => patience * 3 / 4,
             (true, false) => patience / 4,
             (false, _) => window + PAUSE,
         };
-        let is_on_its_way = |it: &&Returned| it.code == RDKafkaErrorCode::PurgeInflight;
-        let on_their_way = self.messages.iter().filter(is_on_its_way).count();
+        let on_their_way = self.on_their_way();
         let mut to_file = Batch::default();
         let mut again: Vec<(Batch, Option<Instant>)> = Vec::new();
         for returned in self.drain_in_order() {

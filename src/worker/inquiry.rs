@@ -17,11 +17,13 @@ use crate::message::TopicId;
 /// promised.
 const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same where the way there and back is long…
-const LONGEST_INQUIRY: Duration = Duration::from_secs(3);
+const LONGEST_INQUIRY: Duration = Duration::from_secs(2);
 /// …which an answer on a new connection takes so many times.
 const TRIPS: u32 = 6;
 /// Least time between two inquiries. What the first one finds is to be acted upon before the next.
 const INQUIRY_PAUSE: Duration = Duration::from_millis(2500);
+/// Least time between two measurements of the way there and back.
+const MEASUREMENT_PAUSE: Duration = Duration::from_secs(10);
 /// So many topics are asked about in an inquiry.
 const MOST_TOPICS: usize = 200;
 /// What is so nearly overdue is, when no answer has come.
@@ -33,6 +35,7 @@ pub(super) struct Asked {
     last_inquiry: Option<Instant>,
     /// About topics in trouble.
     last_question: Option<Instant>,
+    last_measurement: Option<Instant>,
 }
 
 impl Worker {
@@ -70,6 +73,21 @@ impl Worker {
                 round_trip: None,
             }
         });
+    }
+
+    /// Acknowledgements take long: is it the way?
+    pub(super) fn measure_way(&mut self, now: Instant) {
+        let was_lately = |last: Instant| now - last < MEASUREMENT_PAUSE;
+        let topic = self.flight.topics(1).first().copied();
+        let Some(topic) = topic.filter(|_| !self.asked.last_measurement.is_some_and(was_lately))
+        else {
+            return;
+        };
+        self.asked.last_measurement = Some(now);
+        let inquirer = self.producers.inquirer();
+        let name = self.shared.topics.name(topic);
+        self.signals
+            .ask(move || Signal::Measured(inquirer.round_trip((topic, name), LONGEST_INQUIRY)));
     }
 
     /// What an inquiry has found out.

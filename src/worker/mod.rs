@@ -332,9 +332,10 @@ impl Worker {
                 decides,
                 round_trip,
             } => {
-                self.spreading.guess(round_trip);
+                self.cluster.was_measured(round_trip);
                 self.found(findings, decides);
             }
+            Signal::Measured(round_trip) => self.cluster.was_measured(round_trip),
             Signal::Offer(offer) => self.hear_offer(offer),
             Signal::Reached { ticket, by_main } => self.was_reached(ticket, by_main),
             Signal::FleetIsReady => self.fleet_is_ready(),

@@ -26,9 +26,12 @@ impl Worker {
             return;
         }
         let patience = self.cluster.patience(now, window);
-        if patience == window {
+        if self.cluster.is_throttled(now) {
+            // It has said why.
+        } else if patience == window {
             self.inquire();
         } else {
+            self.measure_way(now);
             // Connecting takes long, too.
             self.prepare_successor(now);
         }
@@ -40,8 +43,10 @@ impl Worker {
         } else {
             Duration::ZERO
         };
-        // Where nobody answers, the inquiry's end is an outage's beginning.
-        if now - oldest >= patience + waits && (waits.is_zero() || self.cluster.answered_lately()) {
+        let age = now - oldest;
+        // Where nobody answers, the inquiry's end is an outage's beginning; but 5 s are 5 s.
+        let is_certain = waits.is_zero() || self.cluster.answered_lately() || age >= window * 3 / 2;
+        if age >= patience + waits && is_certain {
             self.take_overdue_back(now);
         }
     }

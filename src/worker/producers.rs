@@ -19,6 +19,8 @@ const REPLACEMENT_PAUSE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(30);
 /// A client that has had nothing acknowledged for so long is not about to begin.
 const BEGINNING: Duration = Duration::from_secs(1);
+/// The longest that one takes.
+const LONGEST_BEGINNING: Duration = Duration::from_secs(5);
 /// How often librdkafka is made to look for messages that have timed out.
 const NUDGE: Duration = Duration::from_millis(200);
 
@@ -267,6 +269,13 @@ impl Producers {
     pub(super) fn is_main_stuck(&self) -> bool {
         let since = self.main.new_since;
         self.main.topic_count() > 0 && since.is_some_and(|since| since.elapsed() > BEGINNING)
+    }
+
+    /// The main client has had nothing acknowledged yet, and is not older than a beginning takes where the
+    /// way is long.
+    pub(super) fn is_main_connecting(&self) -> bool {
+        let since = self.main.new_since;
+        since.is_some_and(|since| since.elapsed() < LONGEST_BEGINNING)
     }
 
     /// Whether there is a client that may have to ask soon.

@@ -23,6 +23,8 @@ pub(super) struct Pulse {
     previous: Span,
     began: Option<Instant>,
     last: Option<Instant>,
+    /// The way there and back, as another question's answer has told.
+    measured: Option<Duration>,
     /// Whether acknowledgements flow after a pause shows from then on.
     resumed: Option<Instant>,
 }
@@ -54,15 +56,22 @@ impl Pulse {
         }
     }
 
-    /// The shortest time that an acknowledgement took lately: about the way there and back.
+    pub(super) fn was_measured(&mut self, time: Duration) {
+        self.measured = Some(time);
+    }
+
+    /// About the way there and back. Acknowledgements may take long for other reasons (a quota, a full disk).
     pub(super) fn round_trip(&self) -> Option<Duration> {
-        self.current.least.or(self.previous.least)
+        let acknowledged = self.current.least.or(self.previous.least);
+        acknowledged.into_iter().chain(self.measured).min()
     }
 
     /// How long what is on its way may still take, when only what is overdue is wanted back.
-    pub(super) fn grace(&self, window: Duration) -> Duration {
+    /// The oldest has waited for so long already.
+    pub(super) fn grace(&self, window: Duration, age: Duration) -> Duration {
         let trips = self.round_trip().unwrap_or_default() * 5 / 2;
-        trips.min(window / 2).max(LEAST_GRACE)
+        let left = (window * 7 / 4).saturating_sub(age);
+        trips.min(window / 2).min(left).max(LEAST_GRACE)
     }
 
     /// How long a message is waited for: the retry window, or half as long again while acknowledgements flow
@@ -79,7 +88,8 @@ impl Pulse {
         }
         let total = spans.iter().map(|span| span.total).sum::<Duration>();
         let mean = total.div_f64(messages as f64);
-        let most = (window * 3 / 2).min((window * 7 / 4).saturating_sub(self.grace(window)));
+        let most =
+            (window * 3 / 2).min((window * 7 / 4).saturating_sub(self.grace(window, window)));
         (mean * TIMES).clamp(window, most.max(window))
     }
 }

@@ -3,7 +3,7 @@
 //! connects to the leader.
 
 use std::ffi::CString;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Worker;
 use super::signals::Signal;
@@ -40,6 +40,10 @@ impl Worker {
             // A new client has no back-off.
             return self.trial_is_over(ticket);
         };
+        if self.cluster.is_throttled(Instant::now()) {
+            // Its answer would wait, too.
+            return self.trial_is_over(ticket);
+        }
         let trips = self.cluster.round_trip().unwrap_or_default() * TRIPS;
         self.signals.ask(move || Signal::Reached {
             ticket,

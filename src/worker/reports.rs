@@ -43,8 +43,10 @@ impl Worker {
         if any {
             self.phase.has_room_again();
         }
+        let throttled = main.throttled_until();
         // After a fatal error, what a report says of its message is a consequence.
         let is_fatal = !collected.failed.is_empty() && main.fatal_error().is_some();
+        self.is_throttled(throttled);
         self.delivered(&collected, Carrier::Main);
         if !collected.acknowledged.is_empty() {
             self.producers.main_has_begun();
@@ -67,6 +69,19 @@ impl Worker {
             }
         }
         any
+    }
+
+    fn is_throttled(&mut self, until: Option<Instant>) {
+        let now = Instant::now();
+        let Some(until) = until else {
+            return;
+        };
+        if self.cluster.is_throttled_until(until, now) {
+            let ms = until.saturating_duration_since(now).as_millis();
+            warn!(
+                "Kafka holds this client up for {ms} ms, because of a quota; what is not taken in time goes to the fallback file"
+            );
+        }
     }
 
     /// Messages that went alone, live ones and those from files.
@@ -92,8 +107,9 @@ impl Worker {
             self.flight.complete(&mut returned);
             self.not_delivered(returned, true);
         }
-        // The next one connects at once, and does not wait for this one's back-off.
-        if is_silent && self.flight.alone.is_empty() && self.replay.has_landed() {
+        // The next one connects at once, and does not wait for this one's back-off. Over a long way, this one
+        // may be about to connect.
+        if is_silent && !self.is_far() && self.flight.alone.is_empty() && self.replay.has_landed() {
             self.producers.close_alone();
         }
         any

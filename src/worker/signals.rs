@@ -18,6 +18,8 @@ pub(super) enum Signal {
         /// How long the way there and back took at most, if it was asked on an open connection.
         round_trip: Option<Duration>,
     },
+    /// The way there and back, as far as it could be measured.
+    Measured(Option<Duration>),
     Offer(Offer),
     /// After the trial of this ticket.
     Reached {

@@ -46,9 +46,6 @@ pub(super) struct Spreading {
     is_on: bool,
     last_begin: Option<Instant>,
     last_look: Option<Instant>,
-    /// The way there and back, as an answer for metadata has told: until acknowledgements
-    /// tell.
-    guess: Option<Duration>,
     /// How many partitions topics have.
     known: HashMap<TopicId, i32>,
     /// The same, as messages that are on their way were given their partitions.
@@ -62,17 +59,9 @@ impl Spreading {
             is_on: false,
             last_begin: None,
             last_look: None,
-            guess: None,
             known: HashMap::new(),
             used: HashMap::new(),
         }
-    }
-
-    pub(super) fn guess(&mut self, round_trip: Option<Duration>) {
-        if let Some(time) = round_trip {
-            debug!(?time, "Kafka has told of its brokers");
-        }
-        self.guess = round_trip.or(self.guess);
     }
 
     pub(super) fn learn(&mut self, topics: &[(TopicId, Vec<PartitionInfo>)]) {
@@ -137,13 +126,7 @@ impl Spreading {
 impl Worker {
     /// Whether the number of partitions of topics has to be known, because the way is long.
     pub(super) fn is_far(&self) -> bool {
-        self.way().is_some_and(|it| it >= LONG_WAY)
-    }
-
-    /// The way there and back. Acknowledgements may be slow for other reasons than a long one.
-    fn way(&self) -> Option<Duration> {
-        let known = [self.cluster.round_trip(), self.spreading.guess];
-        known.into_iter().flatten().min()
+        self.cluster.round_trip().is_some_and(|it| it >= LONG_WAY)
     }
 
     /// Topics with messages on their way whose number of partitions is not known.
@@ -188,7 +171,7 @@ impl Worker {
     }
 
     fn is_spreading_due(&self, topics: &[TopicId]) -> bool {
-        let Some(round_trip) = self.way().filter(|it| *it >= LONG_WAY) else {
+        let Some(round_trip) = self.cluster.round_trip().filter(|it| *it >= LONG_WAY) else {
             return false;
         };
         if self.spreading.is_on {

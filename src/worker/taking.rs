@@ -104,7 +104,7 @@ impl Taking {
 impl Worker {
     pub(super) fn take_back(&mut self, then: AfterTaking) {
         let now = Instant::now();
-        let taking = Taking::new(then, self.cluster.grace(), now);
+        let taking = Taking::new(then, self.cluster.grace(self.oldest_age(now)), now);
         if let Some(main) = self.producers.open_main() {
             taking.ask(main);
         }
@@ -153,14 +153,9 @@ impl Worker {
                 self.give_again();
             }
             AfterTaking::Sort | AfterTaking::Spread => {
-                let is_prepared = self.producers.is_prepared();
-                if is_prepared {
-                    self.use_prepared();
-                } else {
-                    self.producers.close_main();
-                }
+                let is_ready = self.use_next();
                 self.successor_is_there();
-                self.sort(now, then == AfterTaking::Sort, is_prepared);
+                self.sort(now, then == AfterTaking::Sort, is_ready);
             }
         }
         if !self.phase.is_up() {
@@ -201,11 +196,28 @@ impl Worker {
         self.take_back(AfterTaking::Sort);
     }
 
+    /// What is overdue was taken back: the next client is the one that is prepared, or a new one. Returns
+    /// whether it need not connect first. One that is about to connect, over a long way, goes on with that.
+    fn use_next(&mut self) -> bool {
+        if self.producers.is_prepared() {
+            self.use_prepared();
+            return true;
+        }
+        if !(self.is_far() && self.producers.is_main_connecting()) {
+            self.producers.close_main();
+        }
+        false
+    }
+
     /// All that was taken back is given to the next producer.
     fn give_again(&mut self) {
         if !self.phase.is_up() {
             return;
         }
+        debug!(
+            on_their_way = self.handed_back.on_their_way(),
+            "all that librdkafka had goes again"
+        );
         let since = self.handed_back.since();
         let batch = self.handed_back.take_anew(self.partitioning.is_some());
         self.hold_back(batch, since);
@@ -213,16 +225,18 @@ impl Worker {
 
     /// Of what was taken back, the messages of partitions that are at fault go to file, and those that
     /// have waited for too long; the others go again.
-    fn sort(&mut self, now: Instant, blames: bool, is_prepared: bool) {
+    fn sort(&mut self, now: Instant, blames: bool, is_ready: bool) {
         let Some(window) = self.config.retry_window else {
             return self.give_again();
         };
         self.cluster.goes_on(now);
+        let is_throttled = self.cluster.is_throttled(now);
         let evidence = Evidence {
-            is_prepared,
+            is_ready,
             cluster: &self.cluster,
             window,
-            blames,
+            blames: blames && !is_throttled,
+            is_throttled,
             waits_for_all: self.producers.config().waits_for_all_replicas(),
             partitions_are_chosen: self.partitioning.is_some(),
         };

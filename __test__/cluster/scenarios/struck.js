@@ -1,13 +1,9 @@
 // Scenarios that strike the third broker, and what must not notice it.
 
-/** Messages that may be on their way to a broker when what librdkafka holds is taken back, and are sent again. */
-const ON_THEIR_WAY = 50
-
 /** A topic that has no replica there. */
 const elsewhere = {
   topics: { elsewhere: { on: [1, 2] } },
   calm: ['elsewhere'],
-  expect: { duplicatedLive: ON_THEIR_WAY },
 }
 
 /** Partitions that another broker leads. */
