@@ -264,7 +264,7 @@ export interface KafkaPublisherStatistics {
   kafkaPending: boolean
   /** Kafka is away and probed in the background: `state` is `'fallingBack'`. */
   backgroundRetrying: boolean
-  state: 'created' | 'connecting' | 'publishing' | 'fallingBack' | 'ended'
+  state: State
   /** Changes of `state`. */
   stateChangeCnt: number
   /** Discarded messages, by reason. Each was logged. */
@@ -392,6 +392,73 @@ export interface MessageOptions<Topic extends string = string> {
   partition?: number | null
   /** Milliseconds since 1970, or a `Date`. Default: the time of the call. */
   timestamp?: number | Date | null
+  /**
+   * Called once, when it is known what became of the message: `error` if it was discarded. Not taken by
+   * `publish()` and `publishRecord()`, which return a promise of the same.
+   */
+  onDelivery?: ((error: DiscardedError | null, receipt?: Receipt) => void) | null
+}
+
+/** What became of a message that was not discarded. */
+export type Receipt =
+  | {
+      /** Kafka has acknowledged it. */
+      outcome: 'kafka'
+      topic: string
+      partition: number
+      /** `null` where Kafka does not say: `requiredAcks: 0`. */
+      offset: number | null
+      /** The message's time, in milliseconds since 1970: the broker's own where the topic has that. */
+      timestamp: number
+    }
+  | {
+      /** It is in a fallback file, and goes to Kafka from there. Nothing more is told of it. */
+      outcome: 'file'
+      topic: string
+    }
+
+/** A message was discarded. `code` says why, as `discardedCnt` counts it. */
+export interface DiscardedError extends Error {
+  code:
+    | 'ERR_KAFKA_PUBLISHER_BAD_KEY'
+    | 'ERR_KAFKA_PUBLISHER_BAD_VALUE'
+    | 'ERR_KAFKA_PUBLISHER_BAD_OPTIONS'
+    | 'ERR_KAFKA_PUBLISHER_NO_TOPIC'
+    | 'ERR_KAFKA_PUBLISHER_BAD_TOPIC'
+    | 'ERR_KAFKA_PUBLISHER_TOO_LARGE'
+    | 'ERR_KAFKA_PUBLISHER_ENDED'
+    | 'ERR_KAFKA_PUBLISHER_REFUSED'
+    | 'ERR_KAFKA_PUBLISHER_BUFFER_FULL'
+    | 'ERR_KAFKA_PUBLISHER_FALLBACK_FAILED'
+    | 'ERR_KAFKA_PUBLISHER_FALLBACK_FULL'
+    | 'ERR_KAFKA_PUBLISHER_INTERNAL_ERROR'
+  /** The message's topic; `undefined` if there was none. */
+  topic?: string
+}
+
+/** A publisher's state, as `getStatistics().state` has it. */
+export type State = 'created' | 'connecting' | 'publishing' | 'fallingBack' | 'ended'
+
+/** What a publisher's listeners are called with. */
+export interface KafkaPublisherEvents {
+  /** The state is another one. */
+  state: [to: State, from: State]
+  /**
+   * Messages were discarded: so many of this topic since the last event, for this reason (a name of
+   * `discardedCnt`). `topic` is `undefined` where it is not known: of a file that was removed, say.
+   */
+  discard: [{ topic?: string; reason: string; count: number }]
+  /** All messages of a fallback file are in Kafka, or kept in its `.rejected` file. */
+  replayed: [{ file: string }]
+  /** So many messages went to file because memory was full. */
+  spill: [{ count: number }]
+}
+
+/** What ends the waiting for a promise: Node.js's own `AbortSignal`, or one like it. */
+export interface AbortSignalLike {
+  readonly aborted: boolean
+  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
+  removeEventListener(type: 'abort', listener: () => void): void
 }
 
 /** A message as it is on the wire. */
@@ -457,13 +524,61 @@ export declare class KafkaPublisher<
   queueRecord(record: RawRecord): boolean
 
   /**
+   * Queues a message as `queue()` does, and resolves with what became of it: it is in Kafka, or in a
+   * fallback file. Rejects with a {@link DiscardedError} when it is discarded.
+   *
+   * None stays pending: what is not acknowledged within the retry window goes to file. After `end()`
+   * it rejects with `ERR_KAFKA_PUBLISHER_ENDED`. At most 16,777,215 can be pending.
+   */
+  publish(key: Key, message: Topics[keyof Topics]): Promise<Receipt>
+  publish<Topic extends keyof Topics & string>(
+    key: Key,
+    message: Topics[Topic],
+    topic: Topic | MessageOptions<Topic> | undefined
+  ): Promise<Receipt>
+
+  /** `queueRecord()` with a promise, as `publish()` has one. */
+  publishRecord(record: RawRecord): Promise<Receipt>
+
+  /**
+   * Calls `listener` when something happens: see {@link KafkaPublisherEvents}. The same is told on
+   * the channels `kafka-publisher:state` and so on of `diagnostics_channel`, with the `publisher`. What
+   * happens often is told together. There is no event `error`. What a listener throws is an
+   * uncaught exception.
+   */
+  on<Name extends keyof KafkaPublisherEvents>(
+    name: Name,
+    listener: (...args: KafkaPublisherEvents[Name]) => void
+  ): this
+  once<Name extends keyof KafkaPublisherEvents>(
+    name: Name,
+    listener: (...args: KafkaPublisherEvents[Name]) => void
+  ): this
+  off<Name extends keyof KafkaPublisherEvents>(
+    name: Name,
+    listener: (...args: KafkaPublisherEvents[Name]) => void
+  ): this
+  /** As `on`. */
+  addListener<Name extends keyof KafkaPublisherEvents>(
+    name: Name,
+    listener: (...args: KafkaPublisherEvents[Name]) => void
+  ): this
+  /** As `off`. */
+  removeListener<Name extends keyof KafkaPublisherEvents>(
+    name: Name,
+    listener: (...args: KafkaPublisherEvents[Name]) => void
+  ): this
+  listenerCount(name: keyof KafkaPublisherEvents): number
+
+  /**
    * Resolves when Kafka has answered for the first time.
    *
    * Need not be awaited, nor called: `queue()` works before, and messages wait for Kafka no longer
    * than the retry window before they go to file. It waits for ever by default, keeping the event
-   * loop alive; with `retryOptions.retries` it rejects after so many tries. `end()` resolves it.
+   * loop alive; with `retryOptions.retries` it rejects after so many tries. `end()` resolves it. An
+   * aborted `signal` rejects it, with the signal's reason; the publisher goes on.
    */
-  init(): Promise<void>
+  init(options?: { signal?: AbortSignalLike | null }): Promise<void>
 
   /**
    * Ends the publisher: accepts nothing any more, gives Kafka the retry window to acknowledge what
@@ -473,11 +588,17 @@ export declare class KafkaPublisher<
    * resolves, too. It never rejects. Where messages wait for ever (`message.timeout.ms: 0`), Kafka is
    * given 30 s. `await using kp = new KafkaPublisher(…)` calls it by itself, where the runtime knows of
    * that.
+   *
+   * @param options `timeoutMs`: how long Kafka is given, in milliseconds, rather than the retry window. 0
+   *   writes everything to file at once.
    */
-  end(): Promise<void>
+  end(options?: { timeoutMs?: number | null }): Promise<void>
 
-  /** Resolves when there is room in memory again, after `queue()` has returned `false`. */
-  drained(): Promise<void>
+  /**
+   * Resolves when there is room in memory again, after `queue()` has returned `false`. An aborted
+   * `signal` rejects it, with the signal's reason.
+   */
+  drained(options?: { signal?: AbortSignalLike | null }): Promise<void>
 
   /**
    * A `Writable` in object mode that queues what is written to it, and waits while memory is nearly

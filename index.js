@@ -2,6 +2,9 @@
 
 const native = require('./load')
 const { split } = require('./lib/callbacks')
+const { abortable } = require('./lib/abort')
+const { Events } = require('./lib/events')
+const { Deliveries, callbackOf } = require('./lib/deliveries')
 const { writableOf } = require('./lib/writable')
 const { partsOf, tombstoneOf, rawOf } = require('./lib/record')
 const { stringify, encodeKey, encodeValue, describe } = require('./lib/text')
@@ -22,6 +25,10 @@ const BAD_OPTIONS = 4
 class KafkaPublisher {
   constructor(options) {
     const parts = split(options)
+    const deliveries = new Deliveries(parts.defaultTopic)
+    const events = new Events(this)
+    parts.callbacks.settle = deliveries.settle
+    parts.callbacks.news = events.hear
     const handle = addon.start(parts.options, parts.callbacks)
     const hide = (name, value) =>
       Object.defineProperty(this, name, Object.assign(Object.create(null), { value }))
@@ -29,7 +36,9 @@ class KafkaPublisher {
     hide(QUEUE, functions[0])
     hide(RECORD, functions[1])
     // The addon holds the callbacks weakly unless there are messages in memory: this keeps them.
-    hide(PUBLISHER, { handle, callbacks: parts.callbacks, failed: 0 })
+    hide(PUBLISHER, { handle, callbacks: parts.callbacks, deliveries, events, failed: 0 })
+    // Who listens to a channel may begin to at any time.
+    if (events.channels) addon.listen(handle)
   }
 
   queue(key, message, topic) {
@@ -62,8 +71,7 @@ class KafkaPublisher {
 
   tombstone(key, topic) {
     try {
-      const options = typeof topic === 'object' && topic !== null ? topic : { topic }
-      return queueParts(this, tombstoneOf(options, key))
+      return queueParts(this, tombstoneOf(optionsOf(topic), key))
     } catch (error) {
       return failed(this, error)
     }
@@ -77,16 +85,66 @@ class KafkaPublisher {
     }
   }
 
-  init() {
-    return addon.init(handleOf(this, 'init'), this)
+  publish(key, message, topic) {
+    return promised(this, 'publish', () => partsOf(optionsOf(topic), key, message))
   }
 
-  end() {
-    return addon.end(handleOf(this, 'end'), this)
+  publishRecord(record) {
+    return promised(this, 'publishRecord', () => rawOf(record))
   }
 
-  drained() {
-    return addon.drained(handleOf(this, 'drained'), this)
+  init(options) {
+    const handle = handleOf(this, 'init')
+    return abortable(
+      options,
+      (id) => addon.init(handle, this, id),
+      (id) => addon.forget(handle, id)
+    )
+  }
+
+  end(options) {
+    const handle = handleOf(this, 'end')
+    const timeout = options === undefined || options === null ? undefined : options.timeoutMs
+    const ended = addon.end(handle, this, timeoutOf(handle, timeout))
+    const deliveries = this[PUBLISHER].deliveries
+    // What was told before is settled already.
+    if (deliveries.count > 0) ended.then(() => deliveries.end())
+    return ended
+  }
+
+  drained(options) {
+    const handle = handleOf(this, 'drained')
+    return abortable(
+      options,
+      (id) => addon.drained(handle, this, id),
+      (id) => addon.forget(handle, id)
+    )
+  }
+
+  on(name, listener) {
+    return listening(this, 'on', name, listener)
+  }
+
+  once(name, listener) {
+    return listening(this, 'once', name, listener)
+  }
+
+  off(name, listener) {
+    return listening(this, 'removeListener', name, listener)
+  }
+
+  addListener(name, listener) {
+    return listening(this, 'on', name, listener)
+  }
+
+  removeListener(name, listener) {
+    return listening(this, 'removeListener', name, listener)
+  }
+
+  listenerCount(name) {
+    handleOf(this, 'listenerCount')
+    const emitter = this[PUBLISHER].events.emitter
+    return emitter ? emitter.listenerCount(name) : 0
   }
 
   writable(options) {
@@ -117,12 +175,74 @@ if (typeof Symbol.asyncDispose === 'symbol') {
   })
 }
 
-/** Queues what is no plain message. Its text says what is wrong with it, if anything is. */
+function listening(publisher, method, name, listener) {
+  const handle = handleOf(publisher, method)
+  publisher[PUBLISHER].events.listeners()[method](name, listener)
+  addon.listen(handle)
+  return publisher
+}
+
+/** How long `end()` may take. It never fails for a number that is none: messages are at stake. */
+function timeoutOf(handle, timeout) {
+  if (timeout === undefined || timeout === null) return undefined
+  if (typeof timeout === 'number' && timeout >= 0) return timeout
+  addon.warn(handle, 'end() got a timeoutMs that is no number from 0; it takes its time')
+  return undefined
+}
+
+const optionsOf = (topic) => (typeof topic === 'object' && topic !== null ? topic : { topic })
+
+/** A promise of what becomes of a message. */
+function promised(publisher, method, make) {
+  return new Promise((resolve, reject) => {
+    handleOf(publisher, method)
+    const { deliveries } = publisher[PUBLISHER]
+    const parts = make()
+    const number = deliveries.add(parts.topic, resolve, reject)
+    try {
+      if (number === 0) throw new Error('too many promises are pending')
+      if (parts.onDelivery && !parts.problem) {
+        parts.problem = {
+          of: 'options',
+          text: method + '() gives a promise, and takes no onDelivery',
+        }
+      }
+      put(publisher, parts, number)
+    } catch (error) {
+      failed(publisher, error)
+      if (number === 0) reject(error)
+      else deliveries.refuse(number, 'internalError', describe(error))
+    }
+  })
+}
+
+/** Queues what is no plain message. */
 function queueParts(publisher, parts) {
+  if (!parts.onDelivery) return put(publisher, parts, 0)
+  const { deliveries } = publisher[PUBLISHER]
+  const { resolve, reject } = callbackOf(parts.onDelivery)
+  const number = deliveries.add(parts.topic, resolve, reject)
+  if (number === 0) throw new Error('too many callbacks are pending')
+  try {
+    return put(publisher, parts, number)
+  } catch (error) {
+    deliveries.refuse(number, 'internalError', describe(error))
+    throw error
+  }
+}
+
+/** Its text says what is wrong with it, if anything is. `number`: who waits for it. */
+function put(publisher, parts, number) {
   const problem = parts.problem
   if (problem) {
     const form = { key: BAD_KEY, value: BAD_VALUE, options: BAD_OPTIONS }[problem.of]
-    return publisher[QUEUE]('', problem.text, parts.topic, form) === undefined
+    const room = publisher[QUEUE]('', problem.text, parts.topic, form) === undefined
+    if (number > 0) {
+      const reason = { key: 'badKey', value: 'badValue', options: 'badOptions' }[problem.of]
+      const why = { key: 'the key: ', value: 'the message: ', options: 'its options: ' }[problem.of]
+      publisher[PUBLISHER].deliveries.refuse(number, reason, why + problem.text)
+    }
+    return room
   }
   const queue = (key, flags) =>
     publisher[RECORD](
@@ -132,7 +252,8 @@ function queueParts(publisher, parts) {
       flags,
       parts.partition,
       parts.timestamp,
-      parts.headers
+      parts.headers,
+      number
     )
   const room = queue(parts.key, parts.flags)
   // Null: the key needs to be escaped.

@@ -41,13 +41,21 @@ test('the methods are the documented ones', () => {
     (name) => name !== 'constructor'
   )
   expect(methods.sort()).toEqual([
+    'addListener',
     'drained',
     'end',
     'getStatistics',
     'init',
+    'listenerCount',
+    'off',
+    'on',
+    'once',
+    'publish',
+    'publishRecord',
     'queue',
     'queueRecord',
     'queued',
+    'removeListener',
     'resetStatistics',
     'tombstone',
     'writable',

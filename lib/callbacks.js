@@ -119,14 +119,15 @@ function settingsOf(logger) {
 /**
  * Splits the user's options into plain data and functions.
  *
- * @returns {{options: object, callbacks: object}} `options` for the addon to copy; `callbacks` to be
- *   kept alive for as long as the publisher is
+ * @returns {{options: object, callbacks: object, defaultTopic: any}} `options` for the addon to copy;
+ *   `callbacks` to be kept alive for as long as the publisher is
  */
 function split(given) {
   const options = ownOptions(given)
   // What a program adds to Object.prototype is no function of ours.
   const callbacks = Object.assign(Object.create(null), { deliver })
-  if (typeof options !== 'object' || options === null) return { options, callbacks }
+  if (typeof options !== 'object' || options === null)
+    return { options, callbacks, defaultTopic: undefined }
 
   const logger = options.logger
   if (typeof logger === 'object' && logger !== null) {
@@ -154,7 +155,7 @@ function split(given) {
   if (typeof options.brokerRedirection === 'function') {
     callbacks.redirect = redirectWith(options.brokerRedirection)
   }
-  return { options, callbacks }
+  return { options, callbacks, defaultTopic: options.defaultTopic }
 }
 
 module.exports = { split }

@@ -76,12 +76,22 @@ function collect(options, fill) {
     partition: undefined,
     timestamp: undefined,
     headers: undefined,
+    onDelivery: undefined,
     problem: undefined,
     KEY_IS_JSON,
   }
   try {
-    const { topic, partition, timestamp, headers } = options
+    const { topic, partition, timestamp, headers, onDelivery } = options
     parts.topic = topic
+    if (onDelivery !== undefined && onDelivery !== null) {
+      if (typeof onDelivery !== 'function') {
+        throw new Problem(
+          'options',
+          'onDelivery is ' + kindOf(onDelivery) + '; it takes a function'
+        )
+      }
+      parts.onDelivery = onDelivery
+    }
     if (partition !== undefined && partition !== null) parts.partition = partitionOf(partition)
     if (timestamp !== undefined && timestamp !== null) parts.timestamp = timeOf(timestamp)
     if (headers !== undefined && headers !== null) parts.headers = headersOf(headers)

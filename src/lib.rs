@@ -34,12 +34,14 @@ mod edge;
     reason = "ranges come from searches in the same bytes; all that reads files is fuzzed"
 )]
 mod fallback;
+mod fates;
 mod guard;
 mod headers;
 mod inbox;
 mod kafka;
 mod logging;
 mod message;
+mod news;
 mod options;
 mod publisher;
 mod reason;

@@ -100,12 +100,38 @@ impl Traits {
     }
 }
 
+/// Who waits to hear what becomes of a message: a number from 1 to 2²⁴ - 1, or nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiter([u8; 3]);
+
+impl Waiter {
+    pub const NOBODY: Waiter = Waiter([0; 3]);
+
+    /// Nobody, where the number does not fit.
+    pub fn new(number: u32) -> Self {
+        match number.to_le_bytes() {
+            [a, b, c, 0] => Waiter([a, b, c]),
+            _ => Waiter::NOBODY,
+        }
+    }
+
+    pub fn number(self) -> u32 {
+        let [a, b, c] = self.0;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    pub fn is_nobody(self) -> bool {
+        self == Waiter::NOBODY
+    }
+}
+
 /// One message of a [`Batch`]. Its key, value and headers follow each other in the arena.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
     pub topic: TopicId,
     pub partition: i32,
     pub traits: Traits,
+    pub waiter: Waiter,
     pub key_length: u32,
     pub value_length: u32,
     pub headers_length: u32,
@@ -121,6 +147,7 @@ impl Record {
             topic,
             partition: ANY_PARTITION,
             traits: Traits::default(),
+            waiter: Waiter::NOBODY,
             key_length: 0,
             value_length: 0,
             headers_length: 0,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use napi::bindgen_prelude::*;
 use napi::{Env, Unknown};
@@ -28,6 +29,7 @@ use crate::{snapshot, stderr};
 /// What the publisher's object in JavaScript holds.
 pub struct Publisher {
     shared: Arc<Shared>,
+    bridge: Arc<Bridge>,
     shore: Rc<Shore>,
     queue: Rc<Queue>,
     directory: String,
@@ -37,7 +39,7 @@ impl Drop for Publisher {
     /// Nobody can call `end()` any more; the worker ends by itself, and loses nothing.
     fn drop(&mut self) {
         guarded(
-            || self.shared.request(Request::End(Box::new(|_| {}))),
+            || self.shared.request(Request::End(Box::new(|_| {}), None)),
             |_| (),
         );
     }
@@ -79,8 +81,25 @@ pub fn init<'env>(
     env: &'env Env,
     publisher: &External<Publisher>,
     object: Object<'_>,
+    number: u32,
 ) -> Result<Object<'env>> {
-    publisher.promise(env, &object, Request::Init)
+    publisher.promise(env, &object, |settle| Request::Init(settle, number))
+}
+
+/// `init()` or `drained()` of this number is not waited for any more; its promise is settled.
+#[napi(namespace = "publisher", skip_typescript)]
+#[cfg_attr(test, allow(dead_code))]
+pub fn forget(publisher: &External<Publisher>, number: u32) {
+    guarded(|| publisher.shared.request(Request::Forget(number)), |_| ());
+}
+
+/// A line for the log.
+#[napi(namespace = "publisher", skip_typescript)]
+#[cfg_attr(test, allow(dead_code))]
+pub fn warn(publisher: &External<Publisher>, text: String) {
+    let log =
+        || tracing::dispatcher::with_default(&publisher.shared.log, || tracing::warn!("{text}"));
+    guarded(log, |_| ());
 }
 
 #[napi(namespace = "publisher", skip_typescript)]
@@ -89,9 +108,12 @@ pub fn end<'env>(
     env: &'env Env,
     publisher: &External<Publisher>,
     object: Object<'_>,
+    timeout_ms: Option<f64>,
 ) -> Result<Object<'env>> {
     publisher.shared.inbox.close();
-    publisher.promise(env, &object, Request::End)
+    // What is too much for a duration is for ever, nearly.
+    let patience = timeout_ms.map(|ms| Duration::from_millis(ms.min(f64::from(u32::MAX)) as u64));
+    publisher.promise(env, &object, |settle| Request::End(settle, patience))
 }
 
 #[napi(namespace = "publisher", skip_typescript)]
@@ -100,14 +122,27 @@ pub fn drained<'env>(
     env: &'env Env,
     publisher: &External<Publisher>,
     object: Object<'_>,
+    number: u32,
 ) -> Result<Object<'env>> {
-    publisher.promise(env, &object, Request::Drained)
+    publisher.promise(env, &object, |settle| Request::Drained(settle, number))
 }
 
 #[napi(namespace = "publisher", skip_typescript)]
 #[cfg_attr(test, allow(dead_code))]
 pub fn queued(publisher: &External<Publisher>) -> f64 {
     guarded(|| publisher.shared.in_memory() as f64, |_| f64::NAN)
+}
+
+/// From here on `callbacks.news` is called with what happens.
+#[napi(namespace = "publisher", skip_typescript)]
+#[cfg_attr(test, allow(dead_code))]
+pub fn listen(publisher: &External<Publisher>) {
+    let teller = Arc::clone(&publisher.bridge);
+    let listen = || {
+        let news = &publisher.shared.statistics.news;
+        news.listen(move || teller.has_news());
+    };
+    guarded(listen, |_| ());
 }
 
 /// All counts at one moment, as JSON.
@@ -164,6 +199,8 @@ impl Publisher {
         let shared = Arc::new(share(&config, logging::dispatcher(config.log_level, sink)));
         // The bridge was made first, because the logger needs it.
         let _ = late.set(Arc::downgrade(&shared));
+        let teller = Arc::clone(&bridge);
+        shared.fates.fetched_by(move || teller.has_fates());
 
         let default_topic = config.default_topic.as_deref();
         let default_topic = default_topic.map(|name| shared.topics.intern(name));
@@ -192,7 +229,7 @@ impl Publisher {
             instance,
             redirect,
             partitioner,
-            event_loop: Box::new(JsEventLoop(bridge)),
+            event_loop: Box::new(JsEventLoop(Arc::clone(&bridge))),
         });
         std::thread::Builder::new()
             .name("kafka-publisher".into())
@@ -200,6 +237,7 @@ impl Publisher {
             .map_err(reason)?;
         Ok(Publisher {
             shared,
+            bridge,
             shore,
             queue: Rc::new(queue),
             directory,
@@ -218,6 +256,8 @@ impl Publisher {
         let before = move || {
             let _ = &kept;
             shore.deliver_lines();
+            shore.deliver_fates();
+            shore.deliver_news();
         };
         let (deferred, promise) = Deferred::<()>::new(env, before)?;
         let mut promised = Promised(Some(deferred));
@@ -297,6 +337,7 @@ fn start_writer(config: &Config, shared: &Shared) -> Result<(Writer, Arc<Instanc
         topics: Arc::clone(&shared.topics),
         inbox: Arc::clone(&shared.inbox),
         statistics: Arc::clone(&shared.statistics),
+        fates: Arc::clone(&shared.fates),
     };
     let writer = Writer::start(parts, shared.log.clone()).map_err(reason)?;
     Ok((writer, instance))

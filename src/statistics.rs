@@ -24,6 +24,7 @@ use hdrhistogram::Histogram;
 pub use counts::{Counts, Errors, FileGauges, Place, ReplayGauges, ReplayState, State};
 
 use crate::message::{Amount, Reason};
+use crate::news::{Item, News};
 
 /// Acknowledgement latency, in milliseconds, from librdkafka's hand-over to the report.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +47,8 @@ pub struct Statistics {
     held_cost: AtomicU64,
     /// The same without librdkafka.
     waiting_cost: AtomicU64,
+    /// Of what is counted here.
+    pub news: News,
 }
 
 impl Default for Statistics {
@@ -84,6 +87,7 @@ impl Default for Statistics {
             }),
             held_cost: AtomicU64::new(0),
             waiting_cost: AtomicU64::new(0),
+            news: News::default(),
         }
     }
 }
@@ -112,15 +116,37 @@ impl Statistics {
 
     /// Moves messages from one place to another.
     pub fn transfer(&self, from: Place, to: Place, amount: Amount) {
+        if let Some(reason) = self.moves(from, to, amount) {
+            self.tell_discarded(None, reason, amount.messages);
+        }
+    }
+
+    /// Messages of this topic are no more.
+    pub fn discard(&self, from: Place, reason: Reason, amount: Amount, topic: &str) {
+        if let Some(reason) = self.moves(from, Place::Discarded(reason), amount) {
+            self.tell_discarded(Some(topic), reason, amount.messages);
+        }
+    }
+
+    fn tell_discarded(&self, topic: Option<&str>, reason: Reason, count: u64) {
+        self.news.tell(|| Item::Discard {
+            topic: topic.map(ToOwned::to_owned),
+            reason: reason.name(),
+            count,
+        });
+    }
+
+    /// Returns why they were discarded, if they were.
+    fn moves(&self, from: Place, to: Place, amount: Amount) -> Option<Reason> {
         if amount.is_zero() {
-            return;
+            return None;
         }
         let mut inner = self.lock();
         let counts = &mut inner.counts;
         let mut to = to;
         if counts.is_writer_given_up {
             if from == Place::Writer {
-                return;
+                return None;
             }
             if to == Place::Writer {
                 to = Place::Discarded(Reason::FallbackFailed);
@@ -141,6 +167,10 @@ impl Statistics {
             }
         }
         self.arrive(counts, to, amount);
+        match to {
+            Place::Discarded(reason) => Some(reason),
+            _ => None,
+        }
     }
 
     /// What the writer has is given up; what it still says of it comes too late.
@@ -150,6 +180,10 @@ impl Statistics {
         inner.counts.is_writer_given_up = true;
         let lost = Place::Discarded(Reason::FallbackFailed);
         self.arrive(&mut inner.counts, lost, left);
+        drop(inner);
+        if !left.is_zero() {
+            self.tell_discarded(None, Reason::FallbackFailed, left.messages);
+        }
         left
     }
 
@@ -236,7 +270,8 @@ impl Statistics {
     }
 
     /// A message that `queue()` did not accept.
-    pub fn refuse(&self, reason: Reason) {
+    pub fn refuse(&self, reason: Reason, topic: Option<&str>) {
+        self.tell_discarded(topic, reason, 1);
         let mut inner = self.lock();
         inner.counts.discard(reason, 1);
         inner.counts.refused += 1;
@@ -248,6 +283,7 @@ impl Statistics {
 
     pub fn spilled(&self, messages: u64) {
         self.lock().counts.spilled += messages;
+        self.news.tell(|| Item::Spill { count: messages });
     }
 
     pub fn error(&self, text: String) {
@@ -273,8 +309,13 @@ impl Statistics {
 
     pub fn set_state(&self, state: State) {
         let mut inner = self.lock();
-        inner.counts.state = state;
+        let from = std::mem::replace(&mut inner.counts.state, state);
         inner.counts.state_changes += 1;
+        drop(inner);
+        self.news.tell(|| Item::State {
+            to: state.name(),
+            from: from.name(),
+        });
     }
 
     pub fn held_cost(&self) -> u64 {

@@ -32,6 +32,8 @@ const REDIRECT_TIMEOUT: Duration = Duration::from_secs(1);
 enum Task {
     Idle,
     Log,
+    Fates,
+    News,
     Partition(Vec<PartitionJob>, PartitionReply),
     Redirect(Address, SyncSender<Address>),
 }
@@ -109,6 +111,16 @@ impl Bridge {
             == Status::Ok
     }
 
+    /// Fates of messages are there to be fetched. Returns whether they will be.
+    pub fn has_fates(&self) -> bool {
+        self.call(Task::Fates)
+    }
+
+    /// The same of news.
+    pub fn has_news(&self) -> bool {
+        self.call(Task::News)
+    }
+
     /// Keeps the event loop and the callbacks alive until [`EventLoop::may_end`]. On the JS thread.
     pub fn hold_loop(&self, env: sys::napi_env, shared: &Shared, shore: &Shore) {
         if !shore.holds.replace(true) && !self.tsfn.aborted() {
@@ -140,6 +152,8 @@ impl Shore {
                 }
             }
             Task::Log => self.deliver_lines(),
+            Task::Fates => self.deliver_fates(),
+            Task::News => self.deliver_news(),
             Task::Partition(jobs, reply) => self.partition(env, &jobs, reply),
             Task::Redirect(from, reply) => {
                 // The broker's thread may have stopped waiting.
@@ -152,8 +166,25 @@ impl Shore {
         self.shared.get().and_then(Weak::upgrade)
     }
 
+    /// Tells those who wait what became of their messages.
+    pub fn deliver_fates(&self) {
+        let told = self.shared().map(|shared| shared.fates.take());
+        if let Some(told) = told.filter(|told| !told.is_empty()) {
+            self.callbacks.settle(&told);
+        }
+    }
+
+    pub fn deliver_news(&self) {
+        let news = self.shared().map(|shared| shared.statistics.news.take());
+        if let Some(news) = news.filter(|news| !news.is_empty()) {
+            self.callbacks.tell(&news);
+        }
+    }
+
     fn release_if_idle(&self, env: &Env, raw: sys::napi_threadsafe_function, shared: &Shared) {
         if shared.in_memory() == 0 && self.holds.replace(false) {
+            // What is told is told before it has left memory.
+            self.deliver_fates();
             shared.holds_loop.store(false, Ordering::Release);
             self.callbacks.release();
             // SAFETY: on the JS thread; the caller's function is alive.

@@ -63,7 +63,7 @@ unsafe extern "C" fn queue_text(
     unsafe { call(env, info, |queue, arguments| queue.push(env, arguments)) }
 }
 
-/// `queueRecord(key, value, topic, flags, partition, timestamp, headers)`, see [`Queued`].
+/// `queueRecord(key, value, topic, flags, partition, timestamp, headers, waiter)`, see [`Queued`].
 unsafe extern "C" fn queue_record(
     env: sys::napi_env,
     info: sys::napi_callback_info,

@@ -13,8 +13,17 @@ use napi::{Env, JsValue, check_status, sys};
 use tracing::Level;
 
 use super::text::append_utf8;
+use crate::fates::Fate;
 use crate::logging::level_name;
+use crate::message::Waiter;
+use crate::news::Item;
 use crate::options::Address;
+
+/// Numbers that a message's fate is told with; `lib/deliveries.js` has the same.
+const FATE: usize = 5;
+const DELIVERED: f64 = 0.0;
+const FILED: f64 = 1.0;
+const DISCARDED: f64 = 2.0;
 
 pub struct Callbacks {
     env: sys::napi_env,
@@ -26,6 +35,8 @@ pub struct Callbacks {
     deliver: Option<sys::napi_ref>,
     partition: Option<sys::napi_ref>,
     redirect: Option<sys::napi_ref>,
+    settle: Option<sys::napi_ref>,
+    news: Option<sys::napi_ref>,
     client_id: String,
 }
 
@@ -59,6 +70,8 @@ impl Callbacks {
             deliver: named(c"deliver")?,
             partition: named(c"partition")?,
             redirect: named(c"redirect")?,
+            settle: named(c"settle")?,
+            news: named(c"news")?,
             client_id,
         })
     }
@@ -151,6 +164,49 @@ impl Callbacks {
         })
     }
 
+    /// Tells what became of messages, all in one call.
+    pub fn settle(&self, told: &[(Waiter, Fate)]) {
+        let mut numbers = Vec::with_capacity(told.len() * FATE);
+        let mut reasons: Vec<[&str; 2]> = Vec::new();
+        for (waiter, fate) in told {
+            let mut row = [f64::from(waiter.number()), FILED, 0.0, 0.0, 0.0];
+            match fate {
+                Fate::Delivered(receipt) => {
+                    row[1] = DELIVERED;
+                    row[2] = f64::from(receipt.partition);
+                    row[3] = receipt.offset as f64;
+                    row[4] = receipt.timestamp as f64;
+                }
+                Fate::Filed => {}
+                Fate::Discarded(reason, why) => {
+                    row[1] = DISCARDED;
+                    row[2] = reasons.len() as f64;
+                    reasons.push([reason.name(), why]);
+                }
+            }
+            numbers.extend_from_slice(&row);
+        }
+        let called = || {
+            let settle = self.value(self.settle)?;
+            let numbers = self.numbers(&numbers)?;
+            let reasons = self.string(&serde_json::to_string(&reasons).ok()?)?;
+            self.call(settle, &[numbers, reasons])
+        };
+        // Without one nobody is left who waits.
+        let _ = called();
+    }
+
+    /// Tells what has happened.
+    pub fn tell(&self, news: &[Item]) {
+        let called = || {
+            let tell = self.value(self.news)?;
+            let text = self.string(&serde_json::to_string(news).ok()?)?;
+            self.call(tell, &[text])
+        };
+        // Without one nobody listens any more.
+        let _ = called();
+    }
+
     fn value(&self, reference: Option<sys::napi_ref>) -> Option<sys::napi_value> {
         let mut value = ptr::null_mut();
         // SAFETY: on the JS thread; of a collected value there is null.
@@ -204,6 +260,31 @@ impl Callbacks {
         (status == sys::Status::napi_ok).then_some(value)
     }
 
+    /// A `Float64Array`.
+    fn numbers(&self, numbers: &[f64]) -> Option<sys::napi_value> {
+        let (mut buffer, mut array, mut data) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let bytes = size_of_val(numbers);
+        // SAFETY: on the JS thread; the buffer has so many bytes, and is nobody else's yet.
+        unsafe {
+            let made =
+                sys::napi_create_arraybuffer(self.env, bytes, &raw mut data, &raw mut buffer);
+            if made != sys::Status::napi_ok || data.is_null() {
+                return None;
+            }
+            ptr::copy_nonoverlapping(numbers.as_ptr().cast::<u8>(), data.cast::<u8>(), bytes);
+            let kind = sys::TypedarrayType::float64_array;
+            let made = sys::napi_create_typedarray(
+                self.env,
+                kind,
+                numbers.len(),
+                buffer,
+                0,
+                &raw mut array,
+            );
+            (made == sys::Status::napi_ok).then_some(array)
+        }
+    }
+
     fn text_of(&self, value: sys::napi_value) -> Option<String> {
         let mut bytes = Vec::new();
         // SAFETY: on the JS thread, with a live value; what is no string is none.
@@ -214,7 +295,14 @@ impl Callbacks {
 
 impl Drop for Callbacks {
     fn drop(&mut self) {
-        let weak = [self.logger, self.deliver, self.partition, self.redirect];
+        let weak = [
+            self.logger,
+            self.deliver,
+            self.partition,
+            self.redirect,
+            self.settle,
+            self.news,
+        ];
         // SAFETY: dropped on the JS thread, where the references were made.
         unsafe {
             sys::napi_delete_reference(self.env, self.all);

@@ -10,9 +10,10 @@ use napi::{Env, sys};
 use super::bridge::{Bridge, Shore};
 use super::callback::{Arguments, Queued};
 use super::text::{NoText, append_text_within, append_utf8, append_within, utf8_length};
+use crate::fates::Fate;
 use crate::inbox::{MIN_ROOM, Pushed};
 use crate::message::{
-    Amount, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, is_topic_name, now_ms,
+    Amount, KeyEncoding, MAX_TOPIC_LENGTH, Reason, Record, TopicId, Waiter, is_topic_name, now_ms,
 };
 use crate::worker::Shared;
 
@@ -113,16 +114,25 @@ impl Queue {
     /// On the JS thread, with the values alive.
     pub unsafe fn push(&self, env: sys::napi_env, arguments: &Arguments<4>) -> Queued {
         // SAFETY: the caller's promise.
-        self.accepting(env, || unsafe { self.push_text(env, arguments) })
+        let call = Call {
+            topic: arguments.values[2],
+            waiter: Waiter::NOBODY,
+        };
+        // SAFETY: the caller's promise.
+        self.accepting(env, call, || unsafe { self.push_text(env, arguments) })
     }
 
     /// Accepts a message of any kind.
     ///
     /// # Safety
     /// On the JS thread, with the values alive.
-    pub unsafe fn push_record(&self, env: sys::napi_env, arguments: &Arguments<7>) -> Queued {
+    pub unsafe fn push_record(&self, env: sys::napi_env, arguments: &Arguments<8>) -> Queued {
+        let [_, _, topic, .., number] = arguments.values;
         // SAFETY: the caller's promise.
-        self.accepting(env, || unsafe { self.push_parts(env, arguments) })
+        let waiter = unsafe { waiter_of(env, number) };
+        self.accepting(env, Call { topic, waiter }, || unsafe {
+            self.push_parts(env, arguments, waiter)
+        })
     }
 
     pub(super) fn scratch(&self) -> RefMut<'_, Scratch> {
@@ -135,6 +145,7 @@ impl Queue {
     fn accepting(
         &self,
         env: sys::napi_env,
+        Call { topic, waiter }: Call,
         push: impl FnOnce() -> Result<Pushed, Refusal>,
     ) -> Queued {
         let newly_held = !self.shore.holds();
@@ -150,7 +161,20 @@ impl Queue {
             Ok(Pushed::NearlyFull) => Queued::NoRoom,
             Err(Refusal::EscapeKey) => Queued::EscapeKey,
             Err(Refusal::Reason(reason, detail)) => {
-                self.refuse(reason, detail.as_deref());
+                // SAFETY: the caller's promise.
+                let topic = unsafe { self.named(env, topic) };
+                self.refuse(reason, detail.as_deref(), topic.as_deref());
+                if !waiter.is_nobody() {
+                    let sentence = reason.sentence();
+                    let why = detail.map_or_else(
+                        || sentence.to_owned(),
+                        |detail| format!("{sentence} ({detail})"),
+                    );
+                    let fate = || Fate::Discarded(reason, why);
+                    self.shared.fates.tell(waiter, fate);
+                    // There may be nothing that keeps the event loop alive until they are fetched.
+                    self.shore.deliver_fates();
+                }
                 // Full memory is the one reason that goes away by waiting.
                 if reason == Reason::BufferFull {
                     Queued::NoRoom
@@ -163,7 +187,7 @@ impl Queue {
 
     /// A bug has kept a message from being taken.
     pub fn failed(&self, env: sys::napi_env, why: &str) {
-        self.refuse(Reason::InternalError, Some(why));
+        self.refuse(Reason::InternalError, Some(why), None);
         self.bridge
             .release_if_idle(&Env::from_raw(env), &self.shared, &self.shore);
     }
@@ -290,8 +314,8 @@ impl Queue {
         }
     }
 
-    fn refuse(&self, reason: Reason, detail: Option<&str>) {
-        self.shared.statistics.refuse(reason);
+    fn refuse(&self, reason: Reason, detail: Option<&str>, topic: Option<&str>) {
+        self.shared.statistics.refuse(reason, topic);
         let kind = reason.name();
         tracing::dispatcher::with_default(&self.shared.log, || match detail {
             Some(detail) => {
@@ -300,6 +324,13 @@ impl Queue {
             None => tracing::error!(kind, "message discarded: {}", reason.sentence()),
         });
     }
+}
+
+/// What is to be known of a call, whatever its message is.
+#[derive(Clone, Copy)]
+struct Call {
+    topic: sys::napi_value,
+    waiter: Waiter,
 }
 
 /// What a message has beside its key.
@@ -317,6 +348,13 @@ unsafe fn refusal(env: sys::napi_env, reason: Reason, text: sys::napi_value) -> 
     unsafe { append_utf8(env, text, &mut bytes) };
     let detail = String::from_utf8_lossy(&bytes).into_owned();
     Refusal::Reason(reason, Some(detail).filter(|detail| !detail.is_empty()))
+}
+
+unsafe fn waiter_of(env: sys::napi_env, number: sys::napi_value) -> Waiter {
+    let mut waiter = 0;
+    // SAFETY: the caller's promise; on failure the number stays 0.
+    unsafe { sys::napi_get_value_uint32(env, number, &raw mut waiter) };
+    Waiter::new(waiter)
 }
 
 unsafe fn form_of(env: sys::napi_env, form: sys::napi_value) -> Form {

@@ -18,6 +18,7 @@ use super::ledger::Halted;
 use super::names::{self, SegmentId};
 use super::segment::Segment;
 use crate::message::{Amount, Reason};
+use crate::news::Item;
 use crate::options::Fsync;
 use crate::statistics::Place;
 
@@ -115,6 +116,8 @@ impl Backlog {
         segment.remove_progress(directory);
         self.unsynced += 1;
         info!(path = %directory.path_of(&segment.name).display(), "fallback file replayed");
+        let file = segment.name.clone();
+        self.statistics.news.tell(|| Item::Replayed { file });
         self.account_for_the_rest(&segment);
     }
 

@@ -1,13 +1,22 @@
 //! Lines of a fallback file in memory, and what each of them holds.
 
 use super::record;
-use crate::message::{Amount, Content, KeyEncoding, Record};
+use crate::message::{Amount, Content, KeyEncoding, Record, TopicId, Waiter};
 
 #[derive(Clone, Debug, Default)]
 pub struct Text {
     bytes: Vec<u8>,
-    /// Each line's length, and the bytes of its message.
-    lines: Vec<(usize, usize)>,
+    lines: Vec<Line>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    length: usize,
+    /// Bytes of its message.
+    pub size: usize,
+    pub topic: TopicId,
+    /// Who waits for it to be written.
+    pub waiter: Waiter,
 }
 
 impl Text {
@@ -30,16 +39,23 @@ impl Text {
         let before = self.bytes.len();
         record::append(&mut self.bytes, topic, record, encoding, content);
         let length = self.bytes.len() - before;
-        self.lines.push((length, content.amount().bytes as usize));
+        self.lines.push(Line {
+            length,
+            size: content.amount().bytes as usize,
+            topic: record.topic,
+            waiter: record.waiter,
+        });
     }
 
     /// Takes the last line off again. Returns what it held.
-    pub fn pop(&mut self) -> Amount {
-        let Some((length, size)) = self.lines.pop() else {
-            return Amount::default();
-        };
-        self.bytes.truncate(self.bytes.len() - length);
-        Amount::of_one(size)
+    pub fn pop(&mut self) -> Option<Line> {
+        let line = self.lines.pop()?;
+        self.bytes.truncate(self.bytes.len() - line.length);
+        Some(line)
+    }
+
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
     }
 
     pub fn amount(&self) -> Amount {
@@ -49,21 +65,32 @@ impl Text {
     /// Of the first lines, which have so many bytes.
     pub fn amount_of(&self, length: usize) -> Amount {
         let (mut amount, mut end) = (Amount::default(), 0);
-        for (line, size) in &self.lines {
-            end += line;
+        for line in &self.lines {
+            end += line.length;
             if end > length {
                 break;
             }
-            amount.add(Amount::of_one(*size));
+            amount.add(Amount::of_one(line.size));
         }
         amount
     }
 
-    /// Adds the first lines of another one, which have so many bytes.
+    /// Who waits for the first lines, which have so many bytes.
+    pub fn waiters(&self, length: usize) -> impl Iterator<Item = Waiter> {
+        let count = self.amount_of(length).messages as usize;
+        let waiters = self.lines.iter().take(count).map(|line| line.waiter);
+        waiters.filter(|waiter| !waiter.is_nobody())
+    }
+
+    /// Adds the first lines of another one, which have so many bytes. Nobody waits for them here, too.
     pub fn extend(&mut self, other: &Text, length: usize) {
         let count = other.amount_of(length).messages as usize;
         self.bytes.extend_from_slice(&other.bytes[..length]);
-        self.lines.extend_from_slice(&other.lines[..count]);
+        let copies = other.lines.iter().take(count).map(|line| Line {
+            waiter: Waiter::NOBODY,
+            ..*line
+        });
+        self.lines.extend(copies);
     }
 
     /// Takes the first lines off, which have so many bytes. Returns what they held.
@@ -89,7 +116,6 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::TopicId;
 
     #[test]
     fn lines_are_taken_off_at_both_ends() {
@@ -105,7 +131,7 @@ mod tests {
                 bytes: 9
             }
         );
-        assert_eq!(text.pop(), Amount::of_one(4));
+        assert_eq!(text.pop().map(|line| line.size), Some(4));
         let first = memchr::memchr(b'\n', text.bytes()).unwrap() + 1;
         assert_eq!(text.amount_of(first - 1), Amount::default());
         let mut other = Text::default();

@@ -8,6 +8,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::Producer;
 use super::ticket::{Opaque, Ticket};
+use crate::fates::Receipt;
 use crate::headers;
 use crate::message::{Record, TopicId, Traits, now_ms};
 
@@ -33,7 +34,8 @@ pub struct Failure<'a> {
 
 /// What [`Producer::poll`] reports to.
 pub trait Reports {
-    fn delivered(&mut self, ticket: Ticket, bytes: usize);
+    /// `receipt` says where it is.
+    fn delivered(&mut self, ticket: Ticket, bytes: usize, receipt: impl FnOnce() -> Receipt);
     /// The sum of what [`Reports::delivered`] told of, partition by partition.
     fn acknowledged(&mut self, what: Acknowledged);
     fn failed(&mut self, failure: Failure<'_>);
@@ -56,7 +58,7 @@ impl Producer {
                 continue;
             }
             let bytes = message.len + message.key_len + headers_length(message);
-            reports.delivered(opaque.ticket(), bytes);
+            reports.delivered(opaque.ticket(), bytes, || receipt_of(message));
             match &mut run {
                 Some((topic, sum))
                     if *topic == message.rkt && sum.partition == message.partition =>
@@ -101,6 +103,16 @@ impl Producer {
             headers: headers_of(message),
             code: message.err.into(),
         }
+    }
+}
+
+fn receipt_of(message: &rd::rd_kafka_message_t) -> Receipt {
+    // SAFETY: the message is valid; what kind of time it is, is not asked for.
+    let timestamp = unsafe { rd::rd_kafka_message_timestamp(message, ptr::null_mut()) };
+    Receipt {
+        partition: message.partition,
+        offset: message.offset,
+        timestamp,
     }
 }
 

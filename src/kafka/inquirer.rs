@@ -15,6 +15,8 @@ use crate::options::{Address, KafkaConfig};
 
 /// So many brokers are asked one by one.
 const MOST_BROKERS: usize = 16;
+/// Of the way there and back.
+const MEASUREMENTS: usize = 3;
 /// How long one broker is waited for before the next is tried, too. It may be far away.
 const STAGGER: Duration = Duration::from_millis(100);
 
@@ -122,9 +124,13 @@ impl Inquirer {
         if !client.is_answered(timeout) {
             return None;
         }
-        let begin = Instant::now();
-        describe_topics(&client, vec![topic], timeout).ok()?;
-        Some(begin.elapsed())
+        // The first one may have to connect to another broker.
+        let times = (0..MEASUREMENTS).filter_map(|_| {
+            let begin = Instant::now();
+            let answer = describe_topics(&client, vec![topic.clone()], timeout);
+            answer.is_ok().then(|| begin.elapsed())
+        });
+        times.min()
     }
 
     /// Whether any broker accepts a connection: the cheapest question there is. The next one is tried

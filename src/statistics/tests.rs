@@ -78,7 +78,7 @@ fn reset_keeps_gauges_and_carries_them_over() {
             bytes: 10,
         },
     );
-    statistics.refuse(Reason::BadKey);
+    statistics.refuse(Reason::BadKey, None);
     statistics.reset(Amount {
         messages: 2,
         bytes: 20,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::troubles::Target;
+use crate::fates::Receipt;
 use crate::kafka::{Acknowledged, Failure, Origin, Reports, Ticket};
 use crate::message::{ANY_PARTITION, Amount, Content, Record, Traits};
 
@@ -59,6 +60,9 @@ pub(super) struct Collected {
     pub(super) delivered: Amount,
     /// The numbers of delivered live messages.
     pub(super) numbers: Vec<u64>,
+    /// Where they are, one by one, if somebody waits for any.
+    pub(super) receipts: Vec<Receipt>,
+    wants_receipts: bool,
     /// Those of messages from files.
     pub(super) replayed: Vec<u64>,
     pub(super) replayed_amount: Amount,
@@ -67,12 +71,24 @@ pub(super) struct Collected {
     pub(super) errors: Vec<(RDKafkaErrorCode, String)>,
 }
 
+impl Collected {
+    pub(super) fn new(wants_receipts: bool) -> Self {
+        Collected {
+            wants_receipts,
+            ..Collected::default()
+        }
+    }
+}
+
 impl Reports for Collected {
-    fn delivered(&mut self, ticket: Ticket, bytes: usize) {
+    fn delivered(&mut self, ticket: Ticket, bytes: usize, receipt: impl FnOnce() -> Receipt) {
         match ticket.origin {
             Origin::Live => {
                 self.delivered.add(Amount::of_one(bytes));
                 self.numbers.push(ticket.number);
+                if self.wants_receipts {
+                    self.receipts.push(receipt());
+                }
             }
             Origin::File => {
                 self.replayed.push(ticket.number);

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::collected::Returned;
 use super::outstanding::Outstanding;
-use crate::message::{ById, Record, TopicId, Traits};
+use crate::fates::Receipt;
+use crate::message::{ById, Record, TopicId, Traits, Waiter};
 
 /// The client that had a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,15 @@ pub(super) struct Flight {
     /// How many of each topic the main client has.
     topics: ById<u64>,
     /// What librdkafka does not give back, of messages that have it, by their numbers.
-    special: HashMap<u64, (Traits, i64)>,
+    special: HashMap<u64, Special>,
+    /// For how many of them somebody waits.
+    awaited: usize,
+}
+
+struct Special {
+    traits: Traits,
+    timestamp: i64,
+    waiter: Waiter,
 }
 
 impl Flight {
@@ -55,8 +64,13 @@ impl Flight {
 
     /// The message of number [`Flight::next`] was handed over.
     fn remember(&mut self, record: &Record) {
-        if record.traits != Traits::default() {
-            let special = (record.traits, record.timestamp);
+        if record.traits != Traits::default() || !record.waiter.is_nobody() {
+            let special = Special {
+                traits: record.traits,
+                timestamp: record.timestamp,
+                waiter: record.waiter,
+            };
+            self.awaited += usize::from(!special.waiter.is_nobody());
             self.special.insert(self.next, special);
         }
         self.next += 1;
@@ -64,13 +78,48 @@ impl Flight {
 
     /// What librdkafka has not given back of a message.
     pub(super) fn complete(&mut self, returned: &mut Returned) {
-        let Some((traits, timestamp)) = self.special.remove(&returned.ticket.number) else {
+        let Some(special) = self.forget_special(returned.ticket.number) else {
             return;
         };
-        returned.record.traits = traits;
-        if traits.has(Traits::TIME_GIVEN) {
-            returned.record.timestamp = timestamp;
+        returned.record.waiter = special.waiter;
+        returned.record.traits = special.traits;
+        if special.traits.has(Traits::TIME_GIVEN) {
+            returned.record.timestamp = special.timestamp;
         }
+    }
+
+    fn forget_special(&mut self, number: u64) -> Option<Special> {
+        let special = self.special.remove(&number)?;
+        self.awaited -= usize::from(!special.waiter.is_nobody());
+        Some(special)
+    }
+
+    /// Whether somebody waits for any message.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited > 0
+    }
+
+    /// Who waits for these messages, which were delivered, and where they are. Nobody waits for them
+    /// after this.
+    pub(super) fn awaited(
+        &mut self,
+        numbers: &[u64],
+        receipts: &[Receipt],
+    ) -> Vec<(Waiter, Receipt)> {
+        let mut awaited = Vec::new();
+        if self.special.is_empty() {
+            return awaited;
+        }
+        let mut receipts = receipts.iter();
+        for number in numbers {
+            let receipt = receipts.next();
+            if let Some(special) = self.forget_special(*number)
+                && let Some(receipt) = receipt
+            {
+                awaited.push((special.waiter, *receipt));
+            }
+        }
+        awaited
     }
 
     /// These messages were delivered, which one client had. Numbers run through both: what one had is
@@ -86,11 +135,6 @@ impl Flight {
         match by {
             Carrier::Main => self.main.all_done(numbers, now, took),
             Carrier::Alone => self.alone.all_done(numbers, now, took),
-        }
-        if !self.special.is_empty() {
-            for number in numbers {
-                self.special.remove(number);
-            }
         }
         latencies
     }

@@ -197,6 +197,8 @@ impl HandedBack {
         let mut guilty: HashMap<Target, RDKafkaErrorCode> = overdue
             .keys()
             .filter(|target| cluster.is_known_to_fail(**target, evidence.waits_for_all, now))
+            // A broker that is slow may not have answered in time.
+            .filter(|target| !(slow && cluster.was_heard(**target, now)))
             .map(|target| (*target, code))
             .collect();
         // With nobody else to blame, it is those that are overdue, and were not heard of.

@@ -17,7 +17,7 @@ use crate::message::TopicId;
 /// promised.
 const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same where the way there and back is long…
-const LONGEST_INQUIRY: Duration = Duration::from_secs(2);
+const LONGEST_INQUIRY: Duration = Duration::from_secs(3);
 /// …which an answer on a new connection takes so many times.
 const TRIPS: u32 = 6;
 /// Least time between two inquiries. What the first one finds is to be acted upon before the next.

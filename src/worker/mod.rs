@@ -53,9 +53,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::fallback::{Instance, Writer};
+use crate::fates::Fate;
 use crate::guard::guarded;
 use crate::kafka::{Fleet, Partitioner, Redirect, Ticket};
-use crate::message::{Batch, Reason, TopicId};
+use crate::message::{Amount, Batch, Reason, TopicId, Waiter};
 use crate::options::Config;
 use crate::statistics::Place;
 
@@ -307,19 +308,20 @@ impl Worker {
 
     fn obey(&mut self, request: Request) {
         match request {
-            Request::Init(settle) => {
+            Request::Init(settle, number) => {
                 if self.phase.is_publishing() || self.ending.is_some() {
                     settle(Ok(()));
                 } else {
-                    self.waiters.for_kafka(settle);
+                    self.waiters.for_kafka(settle, number);
                     self.connect();
                 }
             }
-            Request::Drained(settle) => self.waiters.for_room(settle),
-            Request::End(settle) => self.begin_end(
-                Some(settle),
-                self.config.retry_window.unwrap_or(ending::PATIENCE),
-            ),
+            Request::Drained(settle, number) => self.waiters.for_room(settle, number),
+            Request::Forget(number) => self.waiters.forget(number),
+            Request::End(settle, patience) => {
+                let usual = self.config.retry_window.unwrap_or(ending::PATIENCE);
+                self.begin_end(Some(settle), patience.unwrap_or(usual));
+            }
             Request::Exit => self.begin_end(None, ending::EXIT_FLUSH),
         }
     }
@@ -354,18 +356,18 @@ impl Worker {
         &mut self,
         from: Place,
         reason: Reason,
-        amount: crate::message::Amount,
-        topic: TopicId,
+        amount: Amount,
+        (topic, waiter): (TopicId, Waiter),
         why: &str,
     ) {
+        let fate = || Fate::Discarded(reason, format!("{} ({why})", reason.sentence()));
+        self.shared.fates.tell(waiter, fate);
         let topic = self.shared.topics.name(topic);
         tracing::error!(%topic, bytes = amount.bytes, "message discarded: {} ({why})", reason.sentence());
         self.shared.statistics.errors(
             format!("discarded: {} ({why})", reason.sentence()),
             amount.messages,
         );
-        self.shared
-            .statistics
-            .transfer(from, Place::Discarded(reason), amount);
+        self.shared.statistics.discard(from, reason, amount, &topic);
     }
 }

@@ -40,8 +40,8 @@ impl Worker {
             // A new client has no back-off.
             return self.trial_is_over(ticket);
         };
-        if self.cluster.is_throttled(Instant::now()) {
-            // Its answer would wait, too.
+        if self.cluster.is_throttled(Instant::now()) || self.is_far() {
+            // Its answer would wait, too; or a new client would connect for longer than this one.
             return self.trial_is_over(ticket);
         }
         let trips = self.cluster.round_trip().unwrap_or_default() * TRIPS;

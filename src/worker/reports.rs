@@ -11,6 +11,7 @@ use super::collected::{Collected, Returned};
 use super::flight::Carrier;
 use super::troubles::Target;
 use super::verdict::{Case, Extent, Verdict, decide, is_old};
+use crate::fates::Fate;
 use crate::kafka::{Origin, Outcome, Ticket, classify, describe};
 use crate::logging::STATE;
 use crate::message::{ANY_PARTITION, Batch, Reason, TopicId, now_ms};
@@ -35,10 +36,11 @@ impl Worker {
     }
 
     fn poll_main(&mut self) -> bool {
+        let wants_receipts = self.flight.is_awaited();
         let Some(main) = self.producers.open_main() else {
             return false;
         };
-        let mut collected = Collected::default();
+        let mut collected = Collected::new(wants_receipts);
         let any = main.poll(&mut collected);
         if any {
             self.phase.has_room_again();
@@ -86,10 +88,11 @@ impl Worker {
 
     /// Messages that went alone, live ones and those from files.
     fn poll_alone(&mut self) -> bool {
+        let wants_receipts = self.flight.is_awaited();
         let Some(alone) = self.producers.open_alone() else {
             return false;
         };
-        let mut collected = Collected::default();
+        let mut collected = Collected::new(wants_receipts);
         let any = alone.poll(&mut collected);
         for number in &collected.numbers {
             self.was_answered(Ticket::live(*number));
@@ -122,6 +125,10 @@ impl Worker {
         }
         let now = Instant::now();
         let latencies = self.flight.delivered(by, &collected.numbers, now);
+        let awaited = self.flight.awaited(&collected.numbers, &collected.receipts);
+        for (waiter, receipt) in awaited {
+            self.shared.fates.tell(waiter, || Fate::Delivered(receipt));
+        }
         self.cluster
             .has_acknowledged(&collected.acknowledged, &latencies, now);
         self.shared
@@ -207,7 +214,13 @@ impl Worker {
             batch.push(returned.record, returned.content());
             self.writer.keep_refused(batch, Place::Flight, reason, why);
         } else {
-            self.discard(Place::Flight, reason, amount, topic, &why);
+            self.discard(
+                Place::Flight,
+                reason,
+                amount,
+                (topic, returned.record.waiter),
+                &why,
+            );
         }
     }
 

@@ -240,7 +240,7 @@ impl Worker {
                     Place::Worker,
                     Reason::TooLarge,
                     size,
-                    record.topic,
+                    (record.topic, record.waiter),
                     "more than message.max.bytes",
                 );
                 return Handed::Discarded;

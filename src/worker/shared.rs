@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::fates::Fates;
 use crate::inbox::Inbox;
 use crate::message::Topics;
 use crate::statistics::Statistics;
@@ -14,12 +15,14 @@ pub type Settle = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 /// What the JS thread asks of the worker, beside taking messages.
 pub enum Request {
-    /// Settle when Kafka answers.
-    Init(Settle),
+    /// Settle when Kafka answers. It may be forgotten by its number.
+    Init(Settle, u32),
     /// Settle when there is room in memory.
-    Drained(Settle),
-    /// Flush within the retry window, write the rest to file, settle.
-    End(Settle),
+    Drained(Settle, u32),
+    /// What has this number is not waited for any more.
+    Forget(u32),
+    /// Flush within this time, or within the retry window, write the rest to file, settle.
+    End(Settle, Option<Duration>),
     /// As `End`, quickly: the process or its JS environment is going away.
     Exit,
 }
@@ -29,6 +32,7 @@ pub struct Shared {
     pub inbox: Arc<Inbox>,
     pub statistics: Arc<Statistics>,
     pub topics: Arc<Topics>,
+    pub fates: Arc<Fates>,
     pub log: tracing::Dispatch,
     /// The JS side keeps its event loop alive and wants to hear of idleness.
     pub holds_loop: AtomicBool,
@@ -48,6 +52,7 @@ impl Shared {
             inbox,
             statistics,
             topics,
+            fates: Arc::default(),
             log,
             holds_loop: AtomicBool::new(false),
             requests: Mutex::default(),
@@ -62,10 +67,10 @@ impl Shared {
         if *ended {
             drop(ended);
             match request {
-                Request::Init(settle) | Request::Drained(settle) | Request::End(settle) => {
-                    settle(Ok(()))
-                }
-                Request::Exit => {}
+                Request::Init(settle, _)
+                | Request::Drained(settle, _)
+                | Request::End(settle, _) => settle(Ok(())),
+                Request::Forget(_) | Request::Exit => {}
             }
             return;
         }

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 pub(super) struct Waiters {
     /// For Kafka to answer.
-    init: Vec<Settle>,
+    init: Vec<(Settle, u32)>,
     /// For room in memory.
-    drained: Vec<Settle>,
+    drained: Vec<(Settle, u32)>,
     event_loop: Box<dyn EventLoop>,
     /// Nothing has come since the event loop was last told that it may end.
     told_idle: bool,
@@ -23,12 +23,20 @@ impl Waiters {
         }
     }
 
-    pub(super) fn for_kafka(&mut self, settle: Settle) {
-        self.init.push(settle);
+    /// `number`: what it may be forgotten by; 0 if it will not be.
+    pub(super) fn for_kafka(&mut self, settle: Settle, number: u32) {
+        self.init.push((settle, number));
     }
 
-    pub(super) fn for_room(&mut self, settle: Settle) {
-        self.drained.push(settle);
+    pub(super) fn for_room(&mut self, settle: Settle, number: u32) {
+        self.drained.push((settle, number));
+    }
+
+    /// Whoever has this number waits no more. What is dropped is settled by that.
+    pub(super) fn forget(&mut self, number: u32) {
+        for waiting in [&mut self.init, &mut self.drained] {
+            waiting.retain(|(_, known)| *known != number);
+        }
     }
 
     pub(super) fn anybody_for_room(&self) -> bool {
@@ -37,19 +45,19 @@ impl Waiters {
 
     /// There is nothing to wait for any more: Kafka has answered, or the end has begun.
     pub(super) fn settle_init(&mut self) {
-        for settle in self.init.drain(..) {
+        for (settle, _) in self.init.drain(..) {
             settle(Ok(()));
         }
     }
 
     pub(super) fn refuse_init(&mut self, why: &str) {
-        for settle in self.init.drain(..) {
+        for (settle, _) in self.init.drain(..) {
             settle(Err(why.to_owned()));
         }
     }
 
     pub(super) fn settle_drained(&mut self) {
-        for settle in self.drained.drain(..) {
+        for (settle, _) in self.drained.drain(..) {
             settle(Ok(()));
         }
     }

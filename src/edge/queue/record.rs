@@ -8,7 +8,7 @@ use napi::sys;
 use super::{Body, Queue, Refusal, Topic, is_undefined};
 use crate::edge::callback::Arguments;
 use crate::inbox::Pushed;
-use crate::message::{ANY_PARTITION, Reason, Record, TopicId, Traits, now_ms};
+use crate::message::{ANY_PARTITION, Reason, Record, TopicId, Traits, Waiter, now_ms};
 
 /// Bits of `flags`; `lib/record.js` has the same numbers.
 const KEYLESS: u32 = 1;
@@ -21,13 +21,14 @@ const RAW_KEY: u32 = 8;
 const RAW_VALUE: u32 = 16;
 
 impl Queue {
-    /// `queueRecord(key, value, topic, flags, partition, timestamp, headers)`
+    /// `queueRecord(key, value, topic, flags, partition, timestamp, headers, waiter)`
     pub(super) unsafe fn push_parts(
         &self,
         env: sys::napi_env,
-        arguments: &Arguments<7>,
+        arguments: &Arguments<8>,
+        waiter: Waiter,
     ) -> Result<Pushed, Refusal> {
-        let [key, value, topic, flags, partition, timestamp, headers] = arguments.values;
+        let [key, value, topic, flags, partition, timestamp, headers, _] = arguments.values;
         let scratch = &mut *self.scratch();
         // SAFETY: the caller's promise; slices of arrays are used before JavaScript runs again.
         unsafe {
@@ -67,6 +68,7 @@ impl Queue {
             sys::napi_get_value_double(env, timestamp, &raw mut time);
             let record = Record {
                 partition: given.max(ANY_PARTITION),
+                waiter,
                 traits: Traits::default()
                     .with_if(Traits::KEYLESS, has(KEYLESS))
                     .with_if(Traits::VALUELESS, has(VALUELESS))

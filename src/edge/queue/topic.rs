@@ -5,6 +5,26 @@ use napi::sys;
 use super::*;
 
 impl Queue {
+    /// The topic of a message that was refused, as it was given, if it is one.
+    ///
+    /// # Safety
+    /// On the JS thread, with `topic` alive.
+    pub(super) unsafe fn named(
+        &self,
+        env: sys::napi_env,
+        topic: sys::napi_value,
+    ) -> Option<String> {
+        // SAFETY: the caller's promise.
+        if unsafe { is_undefined(env, topic) } {
+            let name = self.shared.topics.name(self.default_topic?);
+            return Some(name.to_string());
+        }
+        let mut name = Vec::with_capacity(TOPIC_ROOM);
+        // SAFETY: as above.
+        unsafe { append_within(env, topic, &mut name) }.ok()?;
+        String::from_utf8(name).ok()
+    }
+
     pub(super) fn topic_id(&self, topic: &Topic, scratch: &mut Scratch) -> Result<TopicId, Reason> {
         match topic {
             Topic::Default(id) => Ok(*id),

@@ -80,6 +80,7 @@ impl Process {
             single_topic: false,
         };
         let parts_of_writer = WriterParts {
+            fates: Arc::default(),
             config,
             encoding: KeyEncoding::Json,
             instance: Arc::clone(&instance),

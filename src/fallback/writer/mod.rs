@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SendError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ pub use self::thread::WriterThread;
 #[cfg(not(test))]
 use self::thread::WriterThread;
 use super::instance::Instance;
+use crate::fates::{Fate, Fates};
 use crate::inbox::Inbox;
 use crate::message::{Batch, KeyEncoding, Reason, Topics};
 use crate::options::FallbackConfig;
@@ -45,6 +46,7 @@ pub struct WriterParts {
     pub topics: Arc<Topics>,
     pub inbox: Arc<Inbox>,
     pub statistics: Arc<Statistics>,
+    pub fates: Arc<Fates>,
 }
 
 /// The worker's end of the writer thread.
@@ -54,6 +56,7 @@ pub struct Writer {
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     statistics: Arc<Statistics>,
+    fates: Arc<Fates>,
     /// Since when the current file has had something in it.
     unsealed: Cell<Option<Instant>>,
 }
@@ -62,6 +65,7 @@ impl Writer {
     pub fn start(parts: WriterParts, log: tracing::Dispatch) -> io::Result<Self> {
         let (jobs, receiver) = channel();
         let statistics = Arc::clone(&parts.statistics);
+        let fates = Arc::clone(&parts.fates);
         let closing = Arc::new(AtomicBool::new(false));
         let closes = Arc::clone(&closing);
         let thread = std::thread::Builder::new()
@@ -75,6 +79,7 @@ impl Writer {
             closing,
             thread: Some(thread),
             statistics,
+            fates,
             unsealed: Cell::new(None),
         })
     }
@@ -88,7 +93,8 @@ impl Writer {
         self.statistics.transfer(from, Place::Writer, amount);
         self.unsealed
             .set(self.unsealed.get().or_else(|| Some(Instant::now())));
-        if self.jobs.send(Job::Append(batch)).is_err() {
+        if let Err(SendError(Job::Append(batch))) = self.jobs.send(Job::Append(batch)) {
+            self.tell_lost(&batch, Reason::FallbackFailed);
             error!(
                 messages = amount.messages,
                 "the fallback writer has died; messages discarded"
@@ -106,13 +112,18 @@ impl Writer {
     pub fn keep_refused(&self, batch: Batch, from: Place, reason: Reason, why: String) {
         let amount = batch.remaining();
         self.statistics.transfer(from, Place::Writer, amount);
-        if self
-            .jobs
-            .send(Job::KeepRefused(batch, reason, why))
-            .is_err()
-        {
+        let sent = self.jobs.send(Job::KeepRefused(batch, reason, why));
+        if let Err(SendError(Job::KeepRefused(batch, ..))) = sent {
+            self.tell_lost(&batch, reason);
             let lost = Place::Discarded(reason);
             self.statistics.transfer(Place::Writer, lost, amount);
+        }
+    }
+
+    fn tell_lost(&self, batch: &Batch, reason: Reason) {
+        for (record, _) in batch.remaining_messages() {
+            let fate = || Fate::Discarded(reason, "the fallback writer has died".to_owned());
+            self.fates.tell(record.waiter, fate);
         }
     }
 

@@ -18,8 +18,9 @@ use super::super::lease::BEAT;
 use super::super::text::Text;
 use super::refused::keep_refused;
 use super::{Job, WriterParts};
+use crate::fates::{Fate, Fates};
 use crate::inbox::Inbox;
-use crate::message::{Amount, Batch, KeyEncoding, Reason, Topics};
+use crate::message::{Batch, KeyEncoding, Reason, Topics};
 use crate::options::{FallbackConfig, Fsync};
 use crate::statistics::{FileGauges, Place, Statistics};
 
@@ -54,6 +55,7 @@ pub struct WriterThread {
     topics: Arc<Topics>,
     inbox: Arc<Inbox>,
     statistics: Arc<Statistics>,
+    fates: Arc<Fates>,
 }
 
 impl WriterThread {
@@ -73,6 +75,7 @@ impl WriterThread {
             topics: parts.topics,
             inbox: parts.inbox,
             statistics: parts.statistics,
+            fates: parts.fates,
         }
     }
 
@@ -124,7 +127,7 @@ impl WriterThread {
     pub fn append(&mut self, mut batch: Batch) {
         while !batch.is_empty() {
             let mut text = std::mem::take(&mut self.text);
-            let mut too_much = Amount::default();
+            let mut too_much = Vec::new();
             let room = self.room();
             while let Some((record, content)) = batch.peek() {
                 let topic = self.topics.name(record.topic);
@@ -137,12 +140,12 @@ impl WriterThread {
                     break;
                 }
                 if length > room {
-                    let size = text.pop();
+                    let line = text.pop();
                     if self.make_room(&mut text) {
                         break;
                     }
                     batch.advance();
-                    too_much.add(size);
+                    too_much.extend(line);
                     continue;
                 }
                 batch.advance();
@@ -151,7 +154,7 @@ impl WriterThread {
                 }
             }
             self.write(&mut text);
-            self.discard(too_much, Reason::FallbackFull);
+            self.discard(&too_much, Reason::FallbackFull);
             text.clear();
             text.shrink_to(2 * WRITE_SIZE);
             self.text = text;
@@ -167,6 +170,9 @@ impl WriterThread {
         let mut attempt = 0;
         while !text.is_empty() {
             let (written, error) = self.try_write(text);
+            for waiter in text.waiters(written) {
+                self.fates.tell(waiter, || Fate::Filed);
+            }
             let amount = text.split_off(written);
             self.statistics.transfer(Place::Writer, Place::Disk, amount);
             self.gauge();
@@ -179,7 +185,7 @@ impl WriterThread {
             };
             if !self.may_try_again(&error, attempt) {
                 self.gave_up = true;
-                self.discard(text.amount(), Reason::FallbackFailed);
+                self.discard(text.lines(), Reason::FallbackFailed);
                 text.clear();
             }
             attempt += 1;
@@ -324,6 +330,10 @@ impl WriterThread {
     /// `fallback.keepRefused`.
     fn keep_refused(&mut self, batch: Batch, reason: Reason, why: &str) {
         let amount = batch.remaining();
+        for (record, _) in batch.remaining_messages() {
+            let fate = || Fate::Discarded(reason, why.to_owned());
+            self.fates.tell(record.waiter, fate);
+        }
         let (topics, encoding) = (&self.topics, self.encoding);
         match keep_refused(&self.instance, &batch, topics, encoding, why) {
             Ok(()) => {
@@ -339,7 +349,7 @@ impl WriterThread {
             Err(error) => {
                 warn!(%error, "what Kafka has refused cannot be kept");
                 self.statistics.file_error(error.to_string());
-                self.discard(amount, reason);
+                self.discard_from(Place::Writer, amount, reason);
             }
         }
         self.inbox.recycle(batch);

@@ -1,13 +1,15 @@
 //! Room in the directory, and what becomes of messages that there is none for.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tracing::{error, warn};
 
 use super::{WriterThread, cannot};
 use crate::fallback::clock::now;
-use crate::fallback::text::Text;
-use crate::message::{Amount, Reason};
+use crate::fallback::text::{Line, Text};
+use crate::fates::Fate;
+use crate::message::{Amount, Reason, TopicId};
 use crate::options::WhenFull;
 use crate::statistics::Place;
 
@@ -75,19 +77,36 @@ impl WriterThread {
         true
     }
 
-    pub(super) fn discard(&self, amount: Amount, reason: Reason) {
-        self.discard_from(Place::Writer, amount, reason);
+    /// Messages that were not written are no more.
+    pub(super) fn discard<'a>(&self, lost: impl IntoIterator<Item = &'a Line>, reason: Reason) {
+        let mut amounts: HashMap<TopicId, Amount> = HashMap::new();
+        for line in lost {
+            let fate = || Fate::Discarded(reason, reason.sentence().to_owned());
+            self.fates.tell(line.waiter, fate);
+            let amount = amounts.entry(line.topic).or_default();
+            amount.add(Amount::of_one(line.size));
+        }
+        for (topic, amount) in amounts {
+            self.log_discarded(amount, reason);
+            let topic = self.topics.name(topic);
+            self.statistics
+                .discard(Place::Writer, reason, amount, &topic);
+        }
     }
 
     pub(super) fn discard_from(&self, place: Place, amount: Amount, reason: Reason) {
         if amount.is_zero() {
             return;
         }
+        self.log_discarded(amount, reason);
+        self.statistics
+            .transfer(place, Place::Discarded(reason), amount);
+    }
+
+    fn log_discarded(&self, amount: Amount, reason: Reason) {
         let why = reason.sentence();
         error!(messages = amount.messages, directory = %self.config.directory.display(), "messages discarded: {why}");
         self.statistics
             .errors(format!("discarded: {why}"), amount.messages);
-        self.statistics
-            .transfer(place, Place::Discarded(reason), amount);
     }
 }
