@@ -161,10 +161,27 @@ export interface KafkaPublisherOptions {
    */
   maxBufferedBytes?: number
   /**
+   * SASL by OAUTHBEARER with tokens of your own: AWS MSK with IAM, and others. Called on the JS thread when
+   * a client needs the first, and when four fifths of a token's life are over, also while nothing is
+   * published. One that fails is logged and counted, and called again. It turns SASL on; `producer` need not.
+   */
+  oauthToken?: () => OauthToken | Promise<OauthToken>
+  /**
    * Properties of librdkafka, by its own names, such as `'sasl.mechanisms'`. They win over what the
    * other options come to.
    */
   producer?: Record<string, string | number | boolean>
+}
+
+/** A token for SASL OAUTHBEARER. */
+export interface OauthToken {
+  value: string
+  /** Who it is for. Default `''`. */
+  principal?: string | null
+  /** When it expires, in milliseconds since 1970; a number below 10^11: in how many milliseconds. */
+  lifetimeMs: number
+  /** SASL extensions. Default: none. */
+  extensions?: Record<string, string> | null
 }
 
 /** Delays grow by `factor` from `minTimeout` to `maxTimeout`. */

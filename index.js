@@ -5,6 +5,7 @@ const { split } = require('./lib/callbacks')
 const { abortable } = require('./lib/abort')
 const { Events } = require('./lib/events')
 const { Deliveries, callbackOf } = require('./lib/deliveries')
+const { askWith } = require('./lib/token')
 const { writableOf } = require('./lib/writable')
 const { partsOf, tombstoneOf, rawOf } = require('./lib/record')
 const { stringify, encodeKey, encodeValue, describe } = require('./lib/text')
@@ -29,6 +30,9 @@ class KafkaPublisher {
     const events = new Events(this)
     parts.callbacks.settle = deliveries.settle
     parts.callbacks.news = events.hear
+    if (parts.oauthToken) {
+      parts.callbacks.token = askWith(parts.oauthToken, (answer) => addon.tokenCame(handle, answer))
+    }
     const handle = addon.start(parts.options, parts.callbacks)
     const hide = (name, value) =>
       Object.defineProperty(this, name, Object.assign(Object.create(null), { value }))

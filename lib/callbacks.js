@@ -119,8 +119,8 @@ function settingsOf(logger) {
 /**
  * Splits the user's options into plain data and functions.
  *
- * @returns {{options: object, callbacks: object, defaultTopic: any}} `options` for the addon to copy;
- *   `callbacks` to be kept alive for as long as the publisher is
+ * @returns {{options: object, callbacks: object, defaultTopic: any, oauthToken: any}} `options` for the addon to
+ *   copy; `callbacks` to be kept alive for as long as the publisher is
  */
 function split(given) {
   const options = ownOptions(given)
@@ -155,7 +155,13 @@ function split(given) {
   if (typeof options.brokerRedirection === 'function') {
     callbacks.redirect = redirectWith(options.brokerRedirection)
   }
-  return { options, callbacks, defaultTopic: options.defaultTopic }
+  const { defaultTopic, oauthToken } = options
+  return {
+    options,
+    callbacks,
+    defaultTopic,
+    oauthToken: typeof oauthToken === 'function' ? oauthToken : undefined,
+  }
 }
 
 module.exports = { split }

@@ -14,11 +14,11 @@ use crate::edge::callback;
 use crate::edge::callbacks::{Callbacks, Kept};
 use crate::edge::deferred::Deferred;
 use crate::edge::queue::Queue;
-use crate::edge::{exit, value};
+use crate::edge::{exit, token, value};
 use crate::fallback::{Instance, Writer, WriterParts};
 use crate::guard::guarded;
 use crate::inbox::{Inbox, Limits};
-use crate::kafka::{Fleet, Redirect, Tuning};
+use crate::kafka::{Fleet, Hooks, Redirect, Tokens, Tuning};
 use crate::logging::{self, Stderr};
 use crate::message::Topics;
 use crate::options::{Config, Redirection};
@@ -32,6 +32,7 @@ pub struct Publisher {
     bridge: Arc<Bridge>,
     shore: Rc<Shore>,
     queue: Rc<Queue>,
+    tokens: Option<Arc<Tokens>>,
     directory: String,
 }
 
@@ -84,6 +85,13 @@ pub fn init<'env>(
     number: u32,
 ) -> Result<Object<'env>> {
     publisher.promise(env, &object, |settle| Request::Init(settle, number))
+}
+
+/// `oauthToken()` has answered: JSON, as `lib/token.js` has it.
+#[napi(namespace = "publisher", skip_typescript)]
+#[cfg_attr(test, allow(dead_code))]
+pub fn token_came(publisher: &External<Publisher>, answer: String) {
+    guarded(|| publisher.token_came(&answer), |_| ());
 }
 
 /// `init()` or `drained()` of this number is not waited for any more; its promise is settled.
@@ -213,11 +221,11 @@ impl Publisher {
         let directory = config.fallback.directory.display().to_string();
         let partitioner =
             has_partitioner.then(|| Box::new(JsPartitioner(Arc::clone(&bridge))) as Box<_>);
-        let redirect = redirect(&config, &bridge);
+        let hooks = hooks(&config, &bridge);
+        let tokens = hooks.tokens.clone();
         let inbox = Arc::clone(&shared.inbox);
         let tuning = Tuning::Live { idempotent: true };
-        let producer =
-            Fleet::new(&config.kafka, tuning, redirect.as_ref(), &inbox, 1).map_err(reason)?;
+        let producer = Fleet::new(&config.kafka, tuning, &hooks, &inbox, 1).map_err(reason)?;
         let (writer, instance) = start_writer(&config, &shared)?;
         log_warnings(&config, &shared);
         exit::watch(env, &shared)?;
@@ -227,7 +235,7 @@ impl Publisher {
             producer,
             writer,
             instance,
-            redirect,
+            hooks,
             partitioner,
             event_loop: Box::new(JsEventLoop(Arc::clone(&bridge))),
         });
@@ -240,8 +248,30 @@ impl Publisher {
             bridge,
             shore,
             queue: Rc::new(queue),
+            tokens,
             directory,
         })
+    }
+
+    fn token_came(&self, answer: &str) {
+        let Some(tokens) = &self.tokens else {
+            return;
+        };
+        let given = match token::read(answer) {
+            Ok(token) => tokens.came(token),
+            Err(why) => {
+                tokens.failed(&why);
+                Err(why)
+            }
+        };
+        let Err(why) = given else {
+            return;
+        };
+        let text = format!("oauthToken failed: {why}");
+        self.shared.statistics.error(text.clone());
+        tracing::dispatcher::with_default(&self.shared.log, || {
+            tracing::error!(kind = "oauthToken", "{text}; it is asked again");
+        });
     }
 
     fn promise<'env>(
@@ -311,6 +341,15 @@ fn share(config: &Config, log: tracing::Dispatch) -> Shared {
     let limits = Limits::new(config.max_buffered_bytes).gathering(config.gathering);
     let inbox = Arc::new(Inbox::new(limits, Arc::clone(&statistics)));
     Shared::new(inbox, statistics, Arc::new(Topics::default()), log)
+}
+
+fn hooks(config: &Config, bridge: &Arc<Bridge>) -> Hooks {
+    let asker = Arc::clone(bridge);
+    let ask = Box::new(move || asker.wants_token());
+    Hooks {
+        redirect: redirect(config, bridge),
+        tokens: config.kafka.has_tokens.then(|| Arc::new(Tokens::new(ask))),
+    }
 }
 
 fn redirect(config: &Config, bridge: &Arc<Bridge>) -> Option<Arc<dyn Redirect>> {

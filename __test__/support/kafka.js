@@ -39,24 +39,25 @@ class Kafka extends Topics {
    * @param {Record<string, string | number | boolean>} [options.properties] the broker's own
    *   settings; they win over the ones below
    * @param {boolean} [options.tls] a second listener that takes TLS with a client certificate only
+   * @param {boolean} [options.oauth] a second listener that takes OAUTHBEARER with any unsecured token
    * @param {Record<string, string>} [options.env] added to the environment of the process
    * @param {string[]} [options.jvm] arguments of `java`, instead of those for a short life
    * @param {number} [options.port] where it listens; another one if it is not given
    */
-  static async start({ properties = {}, tls = false, env = {}, jvm = JVM, port } = {}) {
+  static async start({ properties = {}, tls, oauth, env = {}, jvm = JVM, port } = {}) {
     const kafka = new Kafka()
     kafka.#jvm = jvm
     kafka.port = port
-    await kafka.#prepare(properties, tls, env)
+    await kafka.#prepare(properties, { tls, oauth }, env)
     await kafka.#launch()
     return kafka
   }
 
-  async #prepare(properties, tls, env) {
+  async #prepare(properties, { tls, oauth }, env) {
     const { classPath, formatted } = await installKafka()
     this.#classPath = classPath
     this.#env = env
-    const [port, controllerPort, tlsPort] = await freePorts(tls ? 3 : 2)
+    const [port, controllerPort, secondPort] = await freePorts(3)
     this.port ??= port
     this.bootstrap = `127.0.0.1:${this.port}`
     this.#directory = fs.mkdtempSync(path.join(os.tmpdir(), 'kafka-publisher-kafka-'))
@@ -66,13 +67,17 @@ class Kafka extends Topics {
     fs.cpSync(formatted, data, { recursive: true })
     const settings = brokerSettings(this.port, controllerPort, data)
     if (tls) {
-      this.tlsPort = tlsPort
-      this.tlsBootstrap = `127.0.0.1:${tlsPort}`
+      this.tlsPort = secondPort
+      this.tlsBootstrap = `127.0.0.1:${secondPort}`
       /** PEM texts: ca, serverCert, serverKey, clientCert, clientKey */
       this.certificates = makeCertificates()
       /** The same as files. */
       this.certificateFiles = writeCertificates(this.certificates, this.#directory)
-      addTls(settings, tlsPort, this.certificates)
+      addTls(settings, secondPort, this.certificates)
+    }
+    if (oauth) {
+      this.oauthBootstrap = `127.0.0.1:${secondPort}`
+      addOauth(settings, secondPort)
     }
     this.#propertiesFile = path.join(this.#directory, 'server.properties')
     fs.writeFileSync(this.#propertiesFile, propertiesText({ ...settings, ...properties }))
@@ -216,6 +221,15 @@ function addTls(settings, port, { ca, serverCert, serverKey }) {
   settings['ssl.keystore.key'] = serverKey
   settings['ssl.truststore.type'] = 'PEM'
   settings['ssl.truststore.certificates'] = ca
+}
+
+function addOauth(settings, port) {
+  settings.listeners += `,SASL_PLAINTEXT://127.0.0.1:${port}`
+  settings['advertised.listeners'] += `,SASL_PLAINTEXT://127.0.0.1:${port}`
+  settings['listener.security.protocol.map'] += ',SASL_PLAINTEXT:SASL_PLAINTEXT'
+  settings['sasl.enabled.mechanisms'] = 'OAUTHBEARER'
+  settings['listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config'] =
+    'org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";'
 }
 
 // Java's .properties format: a backslash and a line break are escaped.

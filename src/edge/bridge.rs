@@ -34,6 +34,7 @@ enum Task {
     Log,
     Fates,
     News,
+    Token,
     Partition(Vec<PartitionJob>, PartitionReply),
     Redirect(Address, SyncSender<Address>),
 }
@@ -121,6 +122,11 @@ impl Bridge {
         self.call(Task::News)
     }
 
+    /// The user's function is to be asked for a token. Returns whether it will be.
+    pub fn wants_token(&self) -> bool {
+        self.call(Task::Token)
+    }
+
     /// Keeps the event loop and the callbacks alive until [`EventLoop::may_end`]. On the JS thread.
     pub fn hold_loop(&self, env: sys::napi_env, shared: &Shared, shore: &Shore) {
         if !shore.holds.replace(true) && !self.tsfn.aborted() {
@@ -154,6 +160,7 @@ impl Shore {
             Task::Log => self.deliver_lines(),
             Task::Fates => self.deliver_fates(),
             Task::News => self.deliver_news(),
+            Task::Token => self.callbacks.ask_for_token(),
             Task::Partition(jobs, reply) => self.partition(env, &jobs, reply),
             Task::Redirect(from, reply) => {
                 // The broker's thread may have stopped waiting.

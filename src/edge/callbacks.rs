@@ -37,6 +37,7 @@ pub struct Callbacks {
     redirect: Option<sys::napi_ref>,
     settle: Option<sys::napi_ref>,
     news: Option<sys::napi_ref>,
+    token: Option<sys::napi_ref>,
     client_id: String,
 }
 
@@ -72,6 +73,7 @@ impl Callbacks {
             redirect: named(c"redirect")?,
             settle: named(c"settle")?,
             news: named(c"news")?,
+            token: named(c"token")?,
             client_id,
         })
     }
@@ -207,6 +209,13 @@ impl Callbacks {
         let _ = called();
     }
 
+    /// Asks for a token; `tokenCame` has the answer.
+    pub fn ask_for_token(&self) {
+        let _ = self
+            .value(self.token)
+            .and_then(|token| self.call(token, &[]));
+    }
+
     fn value(&self, reference: Option<sys::napi_ref>) -> Option<sys::napi_value> {
         let mut value = ptr::null_mut();
         // SAFETY: on the JS thread; of a collected value there is null.
@@ -302,6 +311,7 @@ impl Drop for Callbacks {
             self.redirect,
             self.settle,
             self.news,
+            self.token,
         ];
         // SAFETY: dropped on the JS thread, where the references were made.
         unsafe {

@@ -10,4 +10,5 @@ pub mod queue;
 mod registration;
 mod replies;
 pub mod text;
+pub mod token;
 pub mod value;

@@ -150,6 +150,9 @@ fn milliseconds(time: Duration) -> c_int {
 
 impl Drop for Client {
     fn drop(&mut self) {
+        if let Some(tokens) = &self.context.hooks.tokens {
+            tokens.forget(self);
+        }
         // SAFETY: the handle is ours and destroyed once; the context is freed after this.
         unsafe { rd::rd_kafka_destroy(self.native_ptr()) };
     }

@@ -7,7 +7,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::types::RDKafkaConfRes;
 
 use super::client::Client;
-use super::{Context, redirect, throttle};
+use super::{Context, redirect, throttle, tokens};
 use crate::options::{KafkaConfig, is_secret};
 
 /// What a client is for.
@@ -97,8 +97,15 @@ pub fn client(
     }
     redirect::install(conf);
     throttle::install(conf);
+    if context.hooks.tokens.is_some() {
+        tokens::install(conf);
+    }
+    let tokens = context.hooks.tokens.clone();
     let client = Client::new(native, log_level, context)
         .map_err(|problem| ConfigError::Client(without_secrets(&problem, config)))?;
+    if let Some(tokens) = tokens {
+        tokens.register(&client);
+    }
     if oauth {
         // Tokens are refreshed by librdkafka's own thread, also while nothing is published.
         // SAFETY: the client is valid; an error object, if any, is destroyed.

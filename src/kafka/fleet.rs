@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{Client, ConfigError, Producer, Redirect, Reports, Ticket, Tuning};
+use super::{Client, ConfigError, Hooks, Producer, Reports, Ticket, Tuning};
 use crate::inbox::Inbox;
 use crate::message::{ANY_PARTITION, Content, Record, TopicId};
 use crate::options::KafkaConfig;
@@ -23,11 +23,11 @@ impl Fleet {
     pub fn new(
         config: &KafkaConfig,
         tuning: Tuning,
-        redirect: Option<&Arc<dyn Redirect>>,
+        hooks: &Hooks,
         inbox: &Arc<Inbox>,
         size: usize,
     ) -> Result<Self, ConfigError> {
-        let make = || Producer::new(config, tuning, redirect.cloned(), Arc::clone(inbox));
+        let make = || Producer::new(config, tuning, hooks.clone(), Arc::clone(inbox));
         Ok(Fleet {
             first: make()?,
             others: (1..size).map(|_| make()).collect::<Result<_, _>>()?,

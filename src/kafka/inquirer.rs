@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Client, Context, Described, Redirect, Tuning, config, describe_topics, redirect};
+use super::{Client, Context, Described, Hooks, Tuning, config, describe_topics, redirect};
 use crate::guard::guarded;
 use crate::message::TopicId;
 use crate::options::{Address, KafkaConfig};
@@ -24,7 +24,7 @@ const STAGGER: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Inquirer {
     pub config: KafkaConfig,
-    pub redirect: Option<Arc<dyn Redirect>>,
+    pub hooks: Hooks,
     pub brokers: Vec<(i32, Address)>,
 }
 
@@ -49,7 +49,7 @@ impl From<Described> for Findings {
 
 impl Inquirer {
     fn client(&self, broker: Option<&Address>) -> Result<Client, String> {
-        let context = Context::new(self.redirect.clone());
+        let context = Context::new(self.hooks.clone());
         let mut config = self.config.clone();
         if let Some(address) = broker {
             // The last one counts.
@@ -140,7 +140,7 @@ impl Inquirer {
         let (sender, answers) = channel();
         let mut waiting = 0u32;
         for address in self.doors() {
-            let address = match &self.redirect {
+            let address = match &self.hooks.redirect {
                 Some(redirect) => redirect.redirect(&address),
                 None => address,
             };

@@ -21,6 +21,7 @@ mod producer;
 mod redirect;
 mod throttle;
 mod ticket;
+mod tokens;
 
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -40,17 +41,25 @@ pub use producer::Producer;
 pub use redirect::Redirect;
 use throttle::Throttle;
 pub use ticket::{Origin, Ticket};
+pub use tokens::{Token, Tokens};
+
+/// The user's functions that clients need.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    pub redirect: Option<Arc<dyn Redirect>>,
+    pub tokens: Option<Arc<Tokens>>,
+}
 
 /// A client's context: what its callbacks reach.
 pub struct Context {
-    redirect: Option<Arc<dyn Redirect>>,
+    hooks: Hooks,
     throttle: Throttle,
 }
 
 impl Context {
-    fn new(redirect: Option<Arc<dyn Redirect>>) -> Self {
+    fn new(hooks: Hooks) -> Self {
         Context {
-            redirect,
+            hooks,
             throttle: Throttle::default(),
         }
     }

@@ -10,7 +10,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::events::{Reports, serve_error, serve_log};
 use super::ticket::{Opaque, Ticket};
-use super::{Client, ConfigError, Context, Redirect, Tuning, config};
+use super::{Client, ConfigError, Context, Hooks, Tuning, config};
 use crate::guard::guarded;
 use crate::inbox::Inbox;
 use crate::message::{ById, Content, Headers, Record, TopicId};
@@ -39,10 +39,10 @@ impl Producer {
     pub fn new(
         config: &KafkaConfig,
         tuning: Tuning,
-        redirect: Option<Arc<dyn Redirect>>,
+        hooks: Hooks,
         inbox: Arc<Inbox>,
     ) -> Result<Self, ConfigError> {
-        let context = Context::new(redirect);
+        let context = Context::new(hooks);
         let client = Arc::new(config::client(config, tuning, context)?);
         // SAFETY: the client is valid; the queue handle is destroyed in `drop`. The callback's
         // opaque is kept alive by `_inbox` until the callback is taken out there.

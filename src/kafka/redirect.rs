@@ -121,7 +121,7 @@ unsafe fn resolve_redirected(
             return 0;
         }
         let context = &*context.cast::<Context>();
-        let redirected = context.redirect.as_ref().and_then(|redirect| {
+        let redirected = context.hooks.redirect.as_ref().and_then(|redirect| {
             let host = CStr::from_ptr(node).to_str().ok()?.to_owned();
             let port = CStr::from_ptr(service).to_str().ok()?.parse().ok()?;
             let address = redirect.redirect(&Address { host, port });

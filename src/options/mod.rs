@@ -5,6 +5,7 @@ mod brokers;
 mod delivery;
 mod fallback;
 mod retry;
+mod sasl;
 mod tls;
 mod value;
 
@@ -39,6 +40,8 @@ pub struct KafkaConfig {
     pub redirection: Redirection,
     /// Batches are compressed: a message's size on the wire is not known beforehand.
     pub compresses: bool,
+    /// Tokens for SASL come from the user's function.
+    pub has_tokens: bool,
 }
 
 impl KafkaConfig {
@@ -76,6 +79,7 @@ impl KafkaConfig {
         }
         let ssl = top.section("ssl")?;
         tls::read(&ssl, environment, scheme_tls, &mut properties, warnings)?;
+        let has_tokens = sasl::read(top, given, &mut properties)?;
         properties.push(("client.id".into(), client_id(top)?));
         let delivery = Delivery::read(top, given, warnings, &mut properties)?;
         let user_properties = producer.iter().map(|(name, _)| name.clone()).collect();
@@ -87,6 +91,7 @@ impl KafkaConfig {
             batch_size: delivery.batch_size,
             least_batch_size: delivery.least_batch_size,
             compresses: false,
+            has_tokens,
             redirection: Redirection::read(top)?,
         };
         let codec = kafka.last(&["compression.codec", "compression.type"]);

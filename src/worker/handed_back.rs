@@ -197,8 +197,9 @@ impl HandedBack {
         let mut guilty: HashMap<Target, RDKafkaErrorCode> = overdue
             .keys()
             .filter(|target| cluster.is_known_to_fail(**target, evidence.waits_for_all, now))
-            // A broker that is slow may not have answered in time.
-            .filter(|target| !(slow && cluster.was_heard(**target, now)))
+            // A broker that is slow may not have answered in time; one that is silent to us may be in touch
+            // with the others.
+            .filter(|target| !cluster.was_heard(**target, now))
             .map(|target| (*target, code))
             .collect();
         // With nobody else to blame, it is those that are overdue, and were not heard of.
@@ -210,6 +211,11 @@ impl HandedBack {
             }
         }
         guilty
+    }
+
+    /// Whether overdue messages were taken back after this.
+    pub(super) fn was_sorted_since(&self, time: Instant) -> bool {
+        self.last_sort.is_some_and(|last| last >= time)
     }
 
     fn was_sorted_lately(&self, now: Instant) -> bool {

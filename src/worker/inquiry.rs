@@ -15,7 +15,7 @@ use crate::message::TopicId;
 /// How long the inquiry waits that decides, when a message is overdue, between trouble with some
 /// partitions and an outage. With the retry window and the taking back it stays below the 5 s that are
 /// promised.
-const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same where the way there and back is long…
 const LONGEST_INQUIRY: Duration = Duration::from_secs(3);
 /// …which an answer on a new connection takes so many times.
@@ -127,9 +127,12 @@ impl Worker {
                     .retry_window
                     .is_some_and(|window| self.oldest_age(now) + DOUBT >= window);
                 let suspects = !self.replay.take_suspects().is_empty();
+                // What was overdue may have gone to file meanwhile.
+                let taken = self.asked.last_inquiry;
+                let taken = taken.is_some_and(|asked| self.handed_back.was_sorted_since(asked));
                 if was_deciding
                     && !self.cluster.answered_lately()
-                    && (overdue || suspects || !self.handed_back.is_empty())
+                    && (overdue || taken || suspects || !self.handed_back.is_empty())
                 {
                     self.fall_back(&why);
                 }

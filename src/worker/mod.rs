@@ -55,7 +55,7 @@ use std::time::{Duration, Instant};
 use crate::fallback::{Instance, Writer};
 use crate::fates::Fate;
 use crate::guard::guarded;
-use crate::kafka::{Fleet, Partitioner, Redirect, Ticket};
+use crate::kafka::{Fleet, Hooks, Partitioner, Ticket};
 use crate::message::{Amount, Batch, Reason, TopicId, Waiter};
 use crate::options::Config;
 use crate::statistics::Place;
@@ -108,7 +108,7 @@ pub struct Parts {
     pub producer: Fleet,
     pub writer: Writer,
     pub instance: Arc<Instance>,
-    pub redirect: Option<Arc<dyn Redirect>>,
+    pub hooks: Hooks,
     pub partitioner: Option<Box<dyn CustomPartitioner>>,
     pub event_loop: Box<dyn EventLoop>,
 }
@@ -158,7 +158,7 @@ impl Worker {
         let producers = Producers::new(
             config.kafka.clone(),
             parts.producer,
-            parts.redirect,
+            parts.hooks,
             Arc::clone(&parts.shared.inbox),
         );
         Worker {

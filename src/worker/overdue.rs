@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Worker;
+use super::inquiry::INQUIRY_TIMEOUT;
 
 /// How much longer than it should an inquiry is waited for.
 const INQUIRY_GRACE: Duration = Duration::from_millis(300);
@@ -45,7 +46,8 @@ impl Worker {
         };
         let age = now - oldest;
         // Where nobody answers, the inquiry's end is an outage's beginning; but 5 s are 5 s.
-        let is_certain = waits.is_zero() || self.cluster.answered_lately() || age >= window * 3 / 2;
+        let is_late = age >= (window * 3 / 2).max(window / 2 + INQUIRY_TIMEOUT + INQUIRY_GRACE);
+        let is_certain = waits.is_zero() || self.cluster.answered_lately() || is_late;
         if age >= patience + waits && is_certain {
             self.take_overdue_back(now);
         }

@@ -7,7 +7,7 @@ use tracing::{error, info};
 
 use super::spare::{Spare, close};
 use crate::inbox::Inbox;
-use crate::kafka::{Client, Fleet, Inquirer, Producer, Redirect, Tuning};
+use crate::kafka::{Client, Fleet, Hooks, Inquirer, Producer, Tuning};
 use crate::message::TopicId;
 use crate::options::{Address, KafkaConfig};
 
@@ -26,7 +26,7 @@ const NUDGE: Duration = Duration::from_millis(200);
 
 pub(super) struct Producers {
     config: KafkaConfig,
-    redirect: Option<Arc<dyn Redirect>>,
+    hooks: Hooks,
     inbox: Arc<Inbox>,
     /// The cluster takes idempotent producers, as far as it is known.
     idempotent: bool,
@@ -49,16 +49,11 @@ pub(super) struct Producers {
 }
 
 impl Producers {
-    pub(super) fn new(
-        config: KafkaConfig,
-        main: Fleet,
-        redirect: Option<Arc<dyn Redirect>>,
-        inbox: Arc<Inbox>,
-    ) -> Self {
+    pub(super) fn new(config: KafkaConfig, main: Fleet, hooks: Hooks, inbox: Arc<Inbox>) -> Self {
         Producers {
             seeds: config.seeds(),
             config,
-            redirect,
+            hooks,
             inbox,
             idempotent: true,
             last_replacement: None,
@@ -80,7 +75,7 @@ impl Producers {
     pub(super) fn inquirer(&self) -> Inquirer {
         Inquirer {
             config: self.config.clone(),
-            redirect: self.redirect.clone(),
+            hooks: self.hooks.clone(),
             brokers: self.brokers.clone(),
         }
     }
@@ -153,15 +148,9 @@ impl Producers {
     }
 
     fn make(&self, tuning: Tuning, size: usize) -> Option<Fleet> {
-        Fleet::new(
-            &self.config,
-            tuning,
-            self.redirect.as_ref(),
-            &self.inbox,
-            size,
-        )
-        .inspect_err(|error| error!(%error, "no Kafka client could be made"))
-        .ok()
+        Fleet::new(&self.config, tuning, &self.hooks, &self.inbox, size)
+            .inspect_err(|error| error!(%error, "no Kafka client could be made"))
+            .ok()
     }
 
     pub(super) fn knows_brokers(&self) -> bool {
