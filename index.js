@@ -40,6 +40,9 @@ class KafkaPublisher {
     hide(QUEUE, functions[0])
     hide(RECORD, functions[1])
     // The addon holds the callbacks weakly unless there are messages in memory: this keeps them.
+    // For `kafka-publisher/opentelemetry`.
+    const { defaultTopic, clientId } = parts
+    hide(Symbol.for('kafka-publisher.settings'), { defaultTopic, clientId })
     hide(PUBLISHER, { handle, callbacks: parts.callbacks, deliveries, events, failed: 0 })
     // Who listens to a channel may begin to at any time.
     if (events.channels) addon.listen(handle)

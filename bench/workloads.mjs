@@ -43,6 +43,19 @@ export const WORKLOADS = {
     // kafkajs has no lz4 of its own.
     contenders: CONTENDERS.filter((name) => name !== 'kafkajs' && name !== 'stringify'),
   }),
+  headers: throughput('170 bytes and two headers of 60', {
+    settings: { ...TUNED, way: 'headers' },
+    contenders: ['addon'],
+  }),
+  record: throughput('170 bytes that are bytes already, by queueRecord()', {
+    settings: { ...TUNED, way: 'record' },
+    contenders: ['addon'],
+  }),
+  promises: throughput('a promise for each message, at most 10,000 pending', {
+    settings: { ...TUNED, promises: 10_000 },
+    messages: 300_000,
+    contenders: ['addon', 'platformatic-send', 'kafkajs'],
+  }),
   queue: {
     title: 'one call of queue(), publisher otherwise idle',
     task: 'queue',

@@ -119,15 +119,14 @@ function settingsOf(logger) {
 /**
  * Splits the user's options into plain data and functions.
  *
- * @returns {{options: object, callbacks: object, defaultTopic: any, oauthToken: any}} `options` for the addon to
- *   copy; `callbacks` to be kept alive for as long as the publisher is
+ * @returns {object} `options` for the addon to copy; `callbacks` to be kept alive for as long as the publisher is;
+ *   and some of the options as they are
  */
 function split(given) {
   const options = ownOptions(given)
   // What a program adds to Object.prototype is no function of ours.
   const callbacks = Object.assign(Object.create(null), { deliver })
-  if (typeof options !== 'object' || options === null)
-    return { options, callbacks, defaultTopic: undefined }
+  if (typeof options !== 'object' || options === null) return { options, callbacks }
 
   const logger = options.logger
   if (typeof logger === 'object' && logger !== null) {
@@ -155,11 +154,12 @@ function split(given) {
   if (typeof options.brokerRedirection === 'function') {
     callbacks.redirect = redirectWith(options.brokerRedirection)
   }
-  const { defaultTopic, oauthToken } = options
+  const { defaultTopic, clientId = 'no-kafka-client', oauthToken } = options
   return {
     options,
     callbacks,
     defaultTopic,
+    clientId,
     oauthToken: typeof oauthToken === 'function' ? oauthToken : undefined,
   }
 }

@@ -4,7 +4,16 @@
 
 const { inTime, cleanUp, runtime } = require('./support.cjs')
 
-const PARTS = ['publishing', 'records', 'refusing', 'logging', 'outage', 'replay', 'ending']
+const PARTS = [
+  'publishing',
+  'records',
+  'telling',
+  'refusing',
+  'logging',
+  'outage',
+  'replay',
+  'ending',
+]
 
 async function main() {
   const outcomes = { passed: 0, failed: 0 }

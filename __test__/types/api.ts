@@ -1,10 +1,15 @@
 // What TypeScript lets users write, and what it does not.
 
+import * as api from '@opentelemetry/api'
+import { propagation, trace } from '@opentelemetry/api'
 import {
+  type DiscardedError,
   KafkaPublisher,
   type KafkaPublisherOptions,
   type KafkaPublisherStatistics,
+  type Receipt,
 } from 'kafka-publisher'
+import { instrument } from 'kafka-publisher/opentelemetry'
 import { MockCluster, type MockMessage } from 'kafka-publisher/testing'
 
 const options: KafkaPublisherOptions = {
@@ -103,3 +108,26 @@ publisher.queueRecord({ topic: 'orders', key: null, value: new Uint8Array(1), ti
 publisher.queue('key', { a: 1 }, { headers: { a: 5 } })
 // @ts-expect-error a raw value is text, bytes or null
 publisher.queueRecord({ value: { a: 1 } })
+
+const receipt: Promise<Receipt> = publisher.publish('key', { a: 1 }, { topic: 'orders' })
+receipt.then((it) => (it.outcome === 'kafka' ? it.offset : it.topic))
+receipt.catch((error: DiscardedError) => error.code === 'ERR_KAFKA_PUBLISHER_TOO_LARGE')
+publisher.publishRecord({ topic: 'orders', value: 'text' })
+typed.publish('key', { total: 5 }, 'orders')
+// @ts-expect-error that is a message of another topic
+typed.publish('key', { name: 'x' }, 'orders')
+publisher.queue('key', { a: 1 }, { onDelivery: (error, found) => error?.code ?? found?.topic })
+publisher.on('state', (to, from) => to === 'publishing' && from === 'fallingBack')
+publisher.once('discard', ({ topic, reason, count }) => `${topic} ${reason} ${count + 1}`)
+publisher.off('replayed', ({ file }) => file).removeListener('spill', ({ count }) => count)
+// @ts-expect-error there is no such event
+publisher.on('error', () => {})
+publisher.init({ signal: AbortSignal.timeout(5) }).then(() => publisher.drained({ signal: null }))
+publisher.end({ timeoutMs: 500 })
+new KafkaPublisher({
+  ...options,
+  oauthToken: async () => ({ value: 'token', lifetimeMs: 5000, extensions: { a: 'b' } }),
+})
+instrument(typed, { tracer: trace.getTracer('name'), propagator: propagation, api }).queued()
+// @ts-expect-error that is no publisher
+instrument({})

@@ -2,6 +2,7 @@
 
 import { createRequire } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
+import { Promises } from './promises.mjs'
 
 const require = createRequire(import.meta.url)
 
@@ -11,7 +12,30 @@ export const load = () => require('../..')
 export async function open(settings) {
   const publisher = makePublisher(settings)
   await publisher.init()
-  return new Client(publisher)
+  if (settings.promises) {
+    const send = (key, value) => publisher.publish(key, value)
+    const { promises } = settings
+    return new Promises(send, { promises, close: () => publisher.end() })
+  }
+  return new Client(publisher, WAYS[settings.way])
+}
+
+const HEADERS = {
+  traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-xxxx',
+  tenant: 'a'.repeat(60),
+}
+const BYTES = new Map()
+
+/** The bytes of a value, made once: what a serialiser of the caller's would have made. */
+function bytesOf(value) {
+  if (!BYTES.has(value)) BYTES.set(value, Buffer.from(JSON.stringify(value)))
+  return BYTES.get(value)
+}
+
+/** Other ways than `queue(key, value)`. */
+const WAYS = {
+  headers: (publisher, key, value) => publisher.queue(key, value, { headers: HEADERS }),
+  record: (publisher, key, value) => publisher.queueRecord({ key, value: bytesOf(value) }),
 }
 
 /** A client that does not wait for its connection: `queue()` need not. */
@@ -69,13 +93,16 @@ async function untilState(publisher, state) {
 class Client {
   #publisher
   #queued = 0
+  #way
 
-  constructor(publisher) {
+  constructor(publisher, way) {
     this.#publisher = publisher
+    this.#way = way
   }
 
   queue(key, value) {
     this.#queued++
+    if (this.#way) return this.#way(this.#publisher, key, value)
     return this.#publisher.queue(key, value)
   }
 

@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { Batches } from './batches.mjs'
+import { Promises } from './promises.mjs'
 
 const IN_FLIGHT = 5
 const ALL = -1
@@ -25,6 +26,12 @@ export async function open(settings) {
     allowAutoTopicCreation: false,
   })
   await producer.connect()
+  if (settings.promises) {
+    const { topic, promises } = settings
+    const send = (key, value) =>
+      producer.send({ topic, acks: ALL, messages: [{ key, value: JSON.stringify(value) }] })
+    return new Promises(send, { promises, close: () => producer.disconnect() })
+  }
   return new Client(producer, settings)
 }
 

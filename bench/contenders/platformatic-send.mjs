@@ -3,6 +3,7 @@
 
 import { Batches } from './batches.mjs'
 import { batchSize, load, makeProducer } from './platformatic.mjs'
+import { Promises } from './promises.mjs'
 
 export { load }
 
@@ -11,6 +12,13 @@ const IN_FLIGHT = 5
 export async function open(settings) {
   const { ProduceAcks } = await load(settings)
   const producer = await makeProducer(settings, { maxInflights: IN_FLIGHT })
+  if (settings.promises) {
+    const { topic, promises } = settings
+    const acks = ProduceAcks.ALL
+    const send = (key, value) =>
+      producer.send({ messages: [{ topic, key, value: JSON.stringify(value) }], acks })
+    return new Promises(send, { promises, close: () => producer.close() })
+  }
   return new Client(producer, ProduceAcks.ALL, settings)
 }
 

@@ -45,6 +45,10 @@ pub(super) struct Evidence<'a> {
     pub(super) window: Duration,
     /// The next client is connected already.
     pub(super) is_ready: bool,
+    /// Nothing is wrong but that there were too few clients.
+    pub(super) spreads: bool,
+    /// A client takes long to connect.
+    pub(super) is_far: bool,
     /// What goes again would wait for the quota again.
     pub(super) is_throttled: bool,
     /// Somebody is at fault.
@@ -135,13 +139,20 @@ impl HandedBack {
         } else {
             HashMap::new()
         };
-        // The second time around it is too late for a third, and a client has to connect first, which takes
-        // longer than a message where the way is long.
-        let limit = match (slow, evidence.is_ready) {
-            _ if evidence.is_throttled => Duration::ZERO,
-            (true, true) => patience * 3 / 4,
-            (true, false) => patience / 4,
-            (false, _) => window + PAUSE,
+        // What goes again has to have a fair chance before it is overdue: less would only keep clients from
+        // ever getting anywhere.
+        let limit = if evidence.is_throttled {
+            Duration::ZERO
+        } else if slow && evidence.spreads {
+            patience * 3 / 4
+        } else if slow && evidence.is_ready {
+            patience.saturating_sub(window * 5 / 7)
+        } else if slow {
+            patience.saturating_sub(window)
+        } else if evidence.is_far {
+            window / 2
+        } else {
+            window + PAUSE
         };
         let on_their_way = self.on_their_way();
         let mut to_file = Batch::default();

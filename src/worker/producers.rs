@@ -18,7 +18,7 @@ const REPLACEMENT_PAUSE: Duration = Duration::from_secs(10);
 /// A client beside the main one that had nothing to do for so long is closed.
 const IDLE: Duration = Duration::from_secs(30);
 /// A client that has had nothing acknowledged for so long is not about to begin.
-const BEGINNING: Duration = Duration::from_secs(1);
+const BEGINNING: Duration = Duration::from_secs(2);
 /// The longest that one takes.
 const LONGEST_BEGINNING: Duration = Duration::from_secs(5);
 /// How often librdkafka is made to look for messages that have timed out.

@@ -70,12 +70,12 @@ impl Pulse {
     /// The oldest has waited for so long already.
     pub(super) fn grace(&self, window: Duration, age: Duration) -> Duration {
         let trips = self.round_trip().unwrap_or_default() * 5 / 2;
-        let left = (window * 7 / 4).saturating_sub(age);
+        let left = longest(window).saturating_sub(age);
         trips.min(window / 2).min(left).max(LEAST_GRACE)
     }
 
-    /// How long a message is waited for: the retry window, or half as long again while acknowledgements flow
-    /// and take long. More would not keep the promise that a message is in Kafka or in a file within 5 s.
+    /// How long a message is waited for: the retry window, or about half as long again while acknowledgements
+    /// flow and take long. More would not keep the promise that a message is in Kafka or in a file within 5 s.
     pub(super) fn patience(&self, now: Instant, window: Duration) -> Duration {
         let lately = |at: Instant| now.duration_since(at) < window / 2;
         let flows = self
@@ -88,10 +88,15 @@ impl Pulse {
         }
         let total = spans.iter().map(|span| span.total).sum::<Duration>();
         let mean = total.div_f64(messages as f64);
-        let most =
-            (window * 3 / 2).min((window * 7 / 4).saturating_sub(self.grace(window, window)));
+        let most = longest(window).saturating_sub(self.grace(window, window));
         (mean * TIMES).clamp(window, most.max(window))
     }
+}
+
+/// How old a message is at most when it is taken back, so that it is in a file within 5 s where the retry
+/// window is the default one.
+fn longest(window: Duration) -> Duration {
+    window * 17 / 10
 }
 
 #[cfg(test)]
@@ -121,7 +126,7 @@ mod tests {
     #[test]
     fn slow_and_flowing_means_longer() {
         let (slow, now) = after(&[200, 2000, 4000]);
-        assert_eq!(slow.patience(now, WINDOW), WINDOW * 3 / 2);
+        assert_eq!(slow.patience(now, WINDOW), longest(WINDOW) - LEAST_GRACE);
         // One message in a hundred was late.
         let mut latencies = [10; 100];
         latencies[0] = 1900;

@@ -237,6 +237,8 @@ impl Worker {
             window,
             blames: blames && !is_throttled,
             is_throttled,
+            is_far: self.is_far(),
+            spreads: is_ready && !blames,
             waits_for_all: self.producers.config().waits_for_all_replicas(),
             partitions_are_chosen: self.partitioning.is_some(),
         };
