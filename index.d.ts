@@ -97,6 +97,11 @@ export interface KafkaPublisherOptions {
   /** Where messages go while Kafka does not take them. */
   fallback?: {
     /**
+     * `false`: no files. What Kafka does not take is discarded, counted (`discardedCnt.fallbackOff`) and
+     * logged. Default `true`.
+     */
+    enabled?: boolean
+    /**
      * Directory of the fallback files; made when it is needed. Default `'kafkaFallbackLogs'`. Choose a
      * file system that outlives the container; it may be shared by all nodes.
      */
@@ -310,6 +315,8 @@ export interface KafkaPublisherStatistics {
     fallbackFull: number
     /** The fallback file was removed by somebody else. */
     fileRemoved: number
+    /** Kafka did not take it, and `fallback.enabled` is `false`. */
+    fallbackOff: number
     /** A bug in kafka-publisher kept the message from being taken; the log says which. */
     internalError: number
     /** All of them. */
@@ -427,6 +434,8 @@ export type Receipt =
       offset: number | null
       /** The message's time, in milliseconds since 1970: the broker's own where the topic has that. */
       timestamp: number
+      /** Bytes of its value. */
+      size: number
     }
   | {
       /** It is in a fallback file, and goes to Kafka from there. Nothing more is told of it. */
@@ -448,6 +457,7 @@ export interface DiscardedError extends Error {
     | 'ERR_KAFKA_PUBLISHER_BUFFER_FULL'
     | 'ERR_KAFKA_PUBLISHER_FALLBACK_FAILED'
     | 'ERR_KAFKA_PUBLISHER_FALLBACK_FULL'
+    | 'ERR_KAFKA_PUBLISHER_FALLBACK_OFF'
     | 'ERR_KAFKA_PUBLISHER_INTERNAL_ERROR'
   /** The message's topic; `undefined` if there was none. */
   topic?: string
@@ -630,6 +640,15 @@ export declare class KafkaPublisher<
     /** The key of a message, or one key for all. A function is called with each message. */
     key: ((message: Topics[Topic]) => Key) | Exclude<Key, (...args: never[]) => unknown>
   }): NodeJS.WritableStream
+
+  /** @deprecated As 3.x had it: use `end()`, or `kafka-publisher/v3`. */
+  shutdown(): Promise<void>
+  /** @deprecated As 3.x had it: use `end()`, or `kafka-publisher/v3`. */
+  disconnect(): Promise<void>
+  /** @deprecated As 3.x had it: use `init()`, or `kafka-publisher/v3`. */
+  connect(): Promise<void>
+  /** @deprecated As 3.x had it: use `queued()`, or `kafka-publisher/v3`. */
+  pending(): number
 
   /** The number of messages in memory: not acknowledged, not in a file, not discarded. */
   queued(): number

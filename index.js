@@ -4,7 +4,7 @@ const native = require('./load')
 const { split } = require('./lib/callbacks')
 const { abortable } = require('./lib/abort')
 const { Events } = require('./lib/events')
-const { Deliveries, callbackOf } = require('./lib/deliveries')
+const { Deliveries, asIn3, callbackOf } = require('./lib/deliveries')
 const { askWith } = require('./lib/token')
 const { writableOf } = require('./lib/writable')
 const { partsOf, tombstoneOf, rawOf } = require('./lib/record')
@@ -43,14 +43,22 @@ class KafkaPublisher {
     // For `kafka-publisher/opentelemetry`.
     const { defaultTopic, clientId } = parts
     hide(Symbol.for('kafka-publisher.settings'), { defaultTopic, clientId })
-    hide(PUBLISHER, { handle, callbacks: parts.callbacks, deliveries, events, failed: 0 })
+    hide(PUBLISHER, {
+      handle,
+      callbacks: parts.callbacks,
+      deliveries,
+      events,
+      failed: 0,
+      hasWarned: false,
+    })
     // Who listens to a channel may begin to at any time.
     if (events.channels) addon.listen(handle)
   }
 
-  queue(key, message, topic) {
+  queue(key, message, topic, callback) {
     try {
       const queueText = this[QUEUE]
+      if (typeof callback === 'function') return queueAsIn3(this, key, message, topic, callback)
       if (typeof topic === 'object' && topic !== null) {
         return queueParts(this, partsOf(topic, key, message))
       }
@@ -128,6 +136,22 @@ class KafkaPublisher {
     )
   }
 
+  shutdown() {
+    return aliased(this, 'shutdown', 'end')
+  }
+
+  disconnect() {
+    return aliased(this, 'disconnect', 'end')
+  }
+
+  connect() {
+    return aliased(this, 'connect', 'init')
+  }
+
+  pending() {
+    return aliased(this, 'pending', 'queued')
+  }
+
   on(name, listener) {
     return listening(this, 'on', name, listener)
   }
@@ -180,6 +204,28 @@ if (typeof Symbol.asyncDispose === 'symbol') {
       return this.end()
     },
   })
+}
+
+/** What 3.x called otherwise; said once a publisher, as a service may live long without being changed. */
+function aliased(publisher, method, name) {
+  warnOnce(publisher, method + '()')
+  return publisher[name]()
+}
+
+/** With a callback as the fourth argument, which 3.x had. */
+function queueAsIn3(publisher, key, message, topic, callback) {
+  warnOnce(publisher, 'queue() with a callback')
+  const options = Object.assign({}, optionsOf(topic === null ? undefined : topic))
+  options.onDelivery = asIn3(callback)
+  return queueParts(publisher, partsOf(options, key, message))
+}
+
+function warnOnce(publisher, what) {
+  const handle = handleOf(publisher, what)
+  const inner = publisher[PUBLISHER]
+  if (inner.hasWarned) return
+  inner.hasWarned = true
+  addon.warn(handle, what + ' is of kafka-publisher 3: use kafka-publisher/v3, or change the call')
 }
 
 function listening(publisher, method, name, listener) {

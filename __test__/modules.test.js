@@ -42,6 +42,8 @@ test('the methods are the documented ones', () => {
   )
   expect(methods.sort()).toEqual([
     'addListener',
+    'connect',
+    'disconnect',
     'drained',
     'end',
     'getStatistics',
@@ -50,6 +52,7 @@ test('the methods are the documented ones', () => {
     'off',
     'on',
     'once',
+    'pending',
     'publish',
     'publishRecord',
     'queue',
@@ -57,6 +60,7 @@ test('the methods are the documented ones', () => {
     'queued',
     'removeListener',
     'resetStatistics',
+    'shutdown',
     'tombstone',
     'writable',
   ])

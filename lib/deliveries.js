@@ -1,7 +1,7 @@
 // Promises and callbacks that wait to hear what became of a message. Parses on Node.js 8.
 
 // What the addon tells of each: `edge/callbacks.rs` has the same numbers.
-const FATE = 5
+const FATE = 6
 const DELIVERED = 0
 const FILED = 1
 
@@ -105,6 +105,7 @@ function receipt(topic, numbers, at) {
     // With `requiredAcks: 0` Kafka does not say.
     offset: offset < 0 ? null : offset,
     timestamp: numbers[at + 4],
+    size: numbers[at + 5],
   }
 }
 
@@ -119,4 +120,15 @@ function callbackOf(onDelivery) {
   return { resolve: (receipt) => call(null, receipt), reject: (error) => call(error) }
 }
 
-module.exports = { Deliveries, callbackOf }
+/** A callback of kafka-publisher 3, for which a message in a file is one that Kafka does not have. */
+function asIn3(callback) {
+  return (error, receipt) => {
+    if (error) return callback(error)
+    if (receipt.outcome === 'kafka') return callback(null, receipt)
+    const filed = new Error('Kafka did not take the message in time; it is in a fallback file')
+    filed.code = 'ERR_KAFKA_PUBLISHER_FILED'
+    return callback(filed)
+  }
+}
+
+module.exports = { Deliveries, asIn3, callbackOf }

@@ -71,7 +71,7 @@ const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`
 function checkContent([main, addon]) {
   const names = (packed) => packed.files.map((file) => file.path).sort()
   const expected =
-    'CHANGELOG.md LICENSE README.md index.d.ts index.js lib/abort.js lib/callbacks.js lib/deliveries.js lib/events.js lib/record.js lib/text.js lib/token.js lib/writable.js load.js opentelemetry.d.ts opentelemetry.js package.json testing.d.ts testing.js'
+    'CHANGELOG.md LICENSE README.md index.d.ts index.js lib/abort.js lib/callbacks.js lib/deliveries.js lib/events.js lib/record.js lib/text.js lib/token.js lib/writable.js load.js opentelemetry.d.ts opentelemetry.js package.json testing.d.ts testing.js v3.d.ts v3.js'
   const [file] = names(addon).filter((name) => name.endsWith('.node'))
   const expectedAddon = ['LICENSE', 'README.md', file, 'package.json']
   if (names(main).join(' ') !== expected || names(addon).join() !== expectedAddon.join()) {

@@ -17,6 +17,8 @@ pub struct Receipt {
     pub offset: i64,
     /// Of the message, in milliseconds since the Unix epoch.
     pub timestamp: i64,
+    /// Bytes of its value.
+    pub size: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

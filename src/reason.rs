@@ -15,13 +15,14 @@ pub enum Reason {
     FallbackFailed,
     FallbackFull,
     FileRemoved,
+    FallbackOff,
     InternalError,
 }
 
 impl Reason {
     pub const COUNT: usize = Self::ALL.len();
 
-    pub const ALL: [Reason; 13] = [
+    pub const ALL: [Reason; 14] = [
         Reason::BadKey,
         Reason::BadValue,
         Reason::BadOptions,
@@ -34,6 +35,7 @@ impl Reason {
         Reason::FallbackFailed,
         Reason::FallbackFull,
         Reason::FileRemoved,
+        Reason::FallbackOff,
         Reason::InternalError,
     ];
 
@@ -52,6 +54,7 @@ impl Reason {
             Reason::FallbackFailed => "fallbackFailed",
             Reason::FallbackFull => "fallbackFull",
             Reason::FileRemoved => "fileRemoved",
+            Reason::FallbackOff => "fallbackOff",
             Reason::InternalError => "internalError",
         }
     }
@@ -75,6 +78,7 @@ impl Reason {
             Reason::FallbackFailed => "the fallback file could not be written",
             Reason::FallbackFull => "the fallback directory has reached fallback.maxBytes",
             Reason::FileRemoved => "the fallback file was removed by somebody else",
+            Reason::FallbackOff => "Kafka did not take it, and fallback.enabled is false",
             Reason::InternalError => "an internal error kept it from being taken",
         }
     }

@@ -20,7 +20,7 @@ use crate::news::Item;
 use crate::options::Address;
 
 /// Numbers that a message's fate is told with; `lib/deliveries.js` has the same.
-const FATE: usize = 5;
+const FATE: usize = 6;
 const DELIVERED: f64 = 0.0;
 const FILED: f64 = 1.0;
 const DISCARDED: f64 = 2.0;
@@ -171,13 +171,14 @@ impl Callbacks {
         let mut numbers = Vec::with_capacity(told.len() * FATE);
         let mut reasons: Vec<[&str; 2]> = Vec::new();
         for (waiter, fate) in told {
-            let mut row = [f64::from(waiter.number()), FILED, 0.0, 0.0, 0.0];
+            let mut row = [f64::from(waiter.number()), FILED, 0.0, 0.0, 0.0, 0.0];
             match fate {
                 Fate::Delivered(receipt) => {
                     row[1] = DELIVERED;
                     row[2] = f64::from(receipt.partition);
                     row[3] = receipt.offset as f64;
                     row[4] = receipt.timestamp as f64;
+                    row[5] = receipt.size as f64;
                 }
                 Fate::Filed => {}
                 Fate::Discarded(reason, why) => {

@@ -3,6 +3,18 @@
 use super::record;
 use crate::message::{Amount, Content, KeyEncoding, Record, TopicId, Waiter};
 
+impl Line {
+    /// Of a message that is not written.
+    pub fn unwritten(record: &Record, content: Content<'_>) -> Self {
+        Line {
+            length: 0,
+            size: content.amount().bytes as usize,
+            topic: record.topic,
+            waiter: record.waiter,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Text {
     bytes: Vec<u8>,
@@ -41,9 +53,7 @@ impl Text {
         let length = self.bytes.len() - before;
         self.lines.push(Line {
             length,
-            size: content.amount().bytes as usize,
-            topic: record.topic,
-            waiter: record.waiter,
+            ..Line::unwritten(record, content)
         });
     }
 

@@ -113,6 +113,7 @@ fn receipt_of(message: &rd::rd_kafka_message_t) -> Receipt {
         partition: message.partition,
         offset: message.offset,
         timestamp,
+        size: message.len,
     }
 }
 

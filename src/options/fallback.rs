@@ -51,6 +51,8 @@ pub struct ReplayConfig {
 
 #[derive(Clone, Debug)]
 pub struct FallbackConfig {
+    /// If not, nothing is written or replayed, and what Kafka does not take is discarded.
+    pub enabled: bool,
     pub directory: PathBuf,
     pub retry: RetryPolicy,
     pub fsync: Fsync,
@@ -84,6 +86,7 @@ impl FallbackConfig {
             randomize: true,
         };
         let mut config = FallbackConfig {
+            enabled: section.boolean("enabled")?.unwrap_or(true),
             directory: std::path::absolute(directory).map_err(|error| {
                 OptionError::new("fallback.directory", format!("is no usable path: {error}"))
             })?,
@@ -119,6 +122,7 @@ impl FallbackConfig {
             replay: ReplayConfig::read(&section, warnings)?,
         };
         config.replay.fsync = config.fsync;
+        config.replay.enabled &= config.enabled;
         section.warn_unknown(warnings);
         Ok(config)
     }

@@ -163,6 +163,7 @@ pub fn value(number: u64) -> String {
 
 fn config(directory: &Path, settings: Settings) -> FallbackConfig {
     FallbackConfig {
+        enabled: true,
         directory: directory.to_owned(),
         retry: RetryPolicy {
             retries: Some(0),

@@ -15,7 +15,7 @@ use super::super::directory::Presence;
 use super::super::file::CurrentFile;
 use super::super::instance::Instance;
 use super::super::lease::BEAT;
-use super::super::text::Text;
+use super::super::text::{Line, Text};
 use super::refused::keep_refused;
 use super::{Job, WriterParts};
 use crate::fates::{Fate, Fates};
@@ -125,6 +125,14 @@ impl WriterThread {
     }
 
     pub fn append(&mut self, mut batch: Batch) {
+        if !self.config.enabled {
+            let messages = batch.remaining_messages();
+            let lines: Vec<Line> = messages
+                .map(|(record, content)| Line::unwritten(record, content))
+                .collect();
+            self.discard(&lines, Reason::FallbackOff);
+            batch.clear();
+        }
         while !batch.is_empty() {
             let mut text = std::mem::take(&mut self.text);
             let mut too_much = Vec::new();
@@ -333,6 +341,11 @@ impl WriterThread {
         for (record, _) in batch.remaining_messages() {
             let fate = || Fate::Discarded(reason, why.to_owned());
             self.fates.tell(record.waiter, fate);
+        }
+        if !self.config.enabled {
+            self.discard_from(Place::Writer, amount, reason);
+            self.inbox.recycle(batch);
+            return self.inbox.wake();
         }
         let (topics, encoding) = (&self.topics, self.encoding);
         match keep_refused(&self.instance, &batch, topics, encoding, why) {
