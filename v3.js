@@ -16,19 +16,22 @@ const defaultOptions = {
   kafkaReadyOrErrorOrTimeoutMs: 60000,
   kafkaReadyOrErrorOrTimeoutPollMs: 100,
   retryOptions: {
+    retries: null,
     forever: true,
     factor: 2,
     minTimeout: 1000,
     maxTimeout: 10000,
     randomize: true,
   },
-  fallback: {
-    instanceId: undefined,
-    enabled: true,
-    directory: 'kafkaFallbackLogs',
-    retryOptions: { retries: 2, factor: 2, minTimeout: 100, maxTimeout: 2000, randomize: true },
-  },
-  logging: { name: 'kafka-publisher', level: 'info' },
+  fallback: { instanceId: undefined, enabled: true },
+  logging: { name: 'kafka-publisher', prettyPrint: false, formatters: {} },
+}
+
+/** What 3.2.0 had beside them. */
+const FALLBACK = {
+  directory: 'kafkaFallbackLogs',
+  retryOptions: { retries: 2, factor: 2, minTimeout: 100, maxTimeout: 2000, randomize: true },
+  keepRefused: true,
 }
 
 /** Levels of pino, as numbers of ours. */
@@ -59,7 +62,7 @@ function optionsOf3(options) {
     batch: { size: 1000000, maxWait: 5 },
     producer,
     retryOptions: options.retryOptions,
-    fallback: Object.assign({ keepRefused: true }, options.fallback),
+    fallback: merge(FALLBACK, options.fallback),
     logger: loggerOf(options.logging),
   }
   for (const name of [

@@ -178,7 +178,7 @@ test('options are merged with those of 3.2.0, and a wrong one throws', () => {
     defaultTopic: 't',
     producer: { 'message.timeout.ms': 10100 },
     retryOptions: { forever: true, minTimeout: 5, maxTimeout: 10000 },
-    fallback: { enabled: true, retryOptions: { retries: 2 } },
+    fallback: { enabled: true },
   })
   expect(defaultOptions.producer['message.timeout.ms']).toBe(10100)
   for (const options of [null, undefined, {}, { connectionString: 5 }]) {
