@@ -14,6 +14,7 @@ import { setUp } from './setup.mjs'
 
 const require = createRequire(import.meta.url)
 const execute = promisify(execFile)
+const { useService } = require('../__test__/v3/service.js')
 
 /** What may differ, and why. */
 const KNOWN = {
@@ -49,10 +50,25 @@ async function observe(name, { node, module, kafka, nobody, topics }) {
       throw new StepFailed(`${name}: ${error.stderr || error.message}`)
     })
     const seen = JSON.parse(await readFile(path.join(folder, 'seen.json'), 'utf8'))
-    return { ...seen, messages: await messagesOf(kafka, `${topics}-wire`) }
+    const service = await observeService({
+      node,
+      module,
+      kafka,
+      folder,
+      topic: `${topics}-service`,
+    })
+    return { ...seen, service, messages: await messagesOf(kafka, `${topics}-wire`) }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** The service of examples/from-v3. */
+async function observeService({ node, module, kafka, folder, topic }) {
+  await kafka.createTopic(topic, { partitions: 10 })
+  const directory = path.join(folder, 'service')
+  const seen = await useService({ node, module, bootstrap: kafka.bootstrap, topic, directory })
+  return { ...seen, messages: await messagesOf(kafka, topic) }
 }
 
 /** Key, value and partition of each message, in one order. */

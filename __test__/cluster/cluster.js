@@ -8,6 +8,7 @@ const path = require('node:path')
 const { promisify } = require('node:util')
 const { makeCertificates } = require('../support/certificates')
 const { withAdmin } = require('../support/client')
+const { propertiesText } = require('../support/kafka')
 const { installKafka } = require('../support/kafka-install')
 const { freePorts } = require('../support/ports')
 const { until } = require('../support/until')
@@ -37,6 +38,7 @@ const SETTINGS = {
 class Cluster {
   #network
   #classPath
+  #jvm = []
 
   /**
    * @param {import('./network').Network} network
@@ -67,6 +69,7 @@ class Cluster {
     const [plain, sasl, control] = await freePorts(3)
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'kafka-publisher-cluster-'))
     const zookeeper = version?.startsWith('2.')
+    if (zookeeper) this.#jvm = [this.#writeLog4j()]
     const head = this.#server(zookeeper ? 'zookeeper' : 'controller', CONTROLLER_ID)
     if (zookeeper) head.main = 'org.apache.zookeeper.server.quorum.QuorumPeerMain'
     head.settings = zookeeper ? zookeeperSettings(head, control) : controllerSettings(head, control)
@@ -93,6 +96,19 @@ class Cluster {
     ;[this.controller, ...this.brokers] = this.servers
   }
 
+  /** Kafka 2.x logs nothing without it. */
+  #writeLog4j() {
+    const file = path.join(this.folder, 'log4j.properties')
+    const settings = {
+      'log4j.rootLogger': 'WARN, stderr',
+      'log4j.appender.stderr': 'org.apache.log4j.ConsoleAppender',
+      'log4j.appender.stderr.target': 'System.err',
+      'log4j.appender.stderr.layout': 'org.apache.log4j.SimpleLayout',
+    }
+    fs.writeFileSync(file, propertiesText(settings))
+    return `-Dlog4j.configuration=file:${file}`
+  }
+
   #server(name, id) {
     const data = path.join(this.folder, name)
     fs.mkdirSync(data)
@@ -104,6 +120,7 @@ class Cluster {
       data,
       classPath: this.#classPath,
       main: 'kafka.Kafka',
+      jvm: this.#jvm,
     }
   }
 
@@ -283,7 +300,12 @@ const zookeeperSettings = ({ data, host }, control) => ({
 
 function brokerSettings({ id, host, data }, head, { zookeeper, plain, control, reach }) {
   const coordination = zookeeper
-    ? { 'broker.id': id, 'zookeeper.connect': `${head.host.address}:${control}` }
+    ? {
+        'broker.id': id,
+        'zookeeper.connect': `${head.host.address}:${control}`,
+        // A broker that finds none in time ends; both start at once, on a machine that may be busy.
+        'zookeeper.connection.timeout.ms': START_LIMIT,
+      }
     : {
         'process.roles': 'broker',
         'node.id': id,

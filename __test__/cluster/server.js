@@ -13,6 +13,7 @@ class Server {
   #folder
   #classPath
   #main
+  #jvm
 
   /**
    * @param {object} options
@@ -23,19 +24,21 @@ class Server {
    * @param {string} options.main the class, `kafka.Kafka` say
    * @param {object} options.settings
    * @param {string[]} [options.reach] where its listeners are reached
+   * @param {string[]} [options.jvm] more arguments of `java`
    */
-  constructor({ name, id, host, folder, classPath, main, settings, reach }) {
+  constructor({ name, id, host, folder, classPath, main, settings, reach, jvm = [] }) {
     Object.assign(this, { name, id, host, settings, reach })
     this.#folder = folder
     this.#classPath = classPath
     this.#main = main
+    this.#jvm = [...JVM, ...jvm]
   }
 
   start() {
     const properties = path.join(this.#folder, `${this.name}.properties`)
     fs.writeFileSync(properties, propertiesText(this.settings))
     const log = fs.openSync(this.logFile, 'a')
-    const [command, ...args] = [...this.host.prefix, 'java', ...JVM, '-cp', this.#classPath]
+    const [command, ...args] = [...this.host.prefix, 'java', ...this.#jvm, '-cp', this.#classPath]
     this.#java = spawn(command, [...args, this.#main, properties], { stdio: ['ignore', log, log] })
     fs.closeSync(log)
     const java = this.#java
