@@ -128,29 +128,31 @@ test("3.x's daily folders: values as they are, without a key; the folders go", a
   const line = (topic, mesgValue, ackKey) => JSON.stringify({ topic, mesgValue, ackKey })
   const values = {
     plain: '{"n": 1, "text":"\\u00e9\\n"}',
-    orphaned: '{"n": 2.0}',
+    number: '{"n": 2.0}',
     large: JSON.stringify({ n: 3, text: 'x'.repeat(100_000) }),
   }
   leave(
     `20240131/t~2024013107~${randomUUID()}~0.fallback.log`,
     textOf([line('t', values.plain, 1), line('u', values.plain, 2)])
   )
-  leave(
-    '20240131/t~2024013107~host-1~0.orphanedAck.fallback.log',
-    textOf([line('t', values.orphaned, 3)])
-  )
+  leave('20240131/t~2024013107~host-1~0.fallback.log', textOf([line('t', values.number, 3)]))
   leave(
     '20240201/t~2024020101~host-1~0.largeMesg.fallback.log',
     textOf([line('t', values.large, 4)])
   )
   const kept = leave('20240201/notes.txt', 'not ours')
+  // These are no messages.
+  const acks = leave(
+    '20240201/t~2024020101~host-1~0.orphanedAck.fallback.log',
+    textOf([JSON.stringify({ topic: 't', ackKey: 5 })])
+  )
   leave('archive-2024/t~x~0.fallback.log', 'not a daily folder')
   const publisher = make()
   await until(async () => (await read()).length === 3 && (await read('u')).length === 1)
   await untilReplayed(publisher)
   const sorted = (await read()).sort(([, a], [, b]) => (a < b ? -1 : 1))
   expect(sorted).toEqual(
-    [values.plain, values.orphaned, values.large].sort().map((value) => [null, value])
+    [values.plain, values.number, values.large].sort().map((value) => [null, value])
   )
   expect(await read('u')).toEqual([[null, values.plain]])
   await publisher.end()
@@ -162,6 +164,7 @@ test("3.x's daily folders: values as they are, without a key; the folders go", a
   expect(everything()).toEqual([
     '20240201',
     path.relative(directory, kept),
+    path.relative(directory, acks),
     'archive-2024',
     'archive-2024/t~x~0.fallback.log',
   ])

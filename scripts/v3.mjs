@@ -1,6 +1,7 @@
 // `npm run test:v3`: what a caller sees of the real kafka-publisher 3.2.0 from npm (with node-rdkafka overridden by
 // one that compiles) and of `kafka-publisher/v3`, side by side on a real Kafka. Prints what differs; fails if it
-// differs in anything but what is a known defect of 3.2.0.
+// differs in anything but what is a known defect of 3.2.0. Then processes of 3.2.0 are replaced one after the other,
+// under load, with Kafka going away in between.
 
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -14,6 +15,7 @@ import { setUp } from './setup.mjs'
 
 const require = createRequire(import.meta.url)
 const execute = promisify(execFile)
+const { upgrade } = require('../__test__/v3/upgrade.js')
 const { useService } = require('../__test__/v3/service.js')
 
 /** What may differ, and why. */
@@ -99,10 +101,22 @@ await runMain(async () => {
       topics: 'ours',
     })
     compare(theirs, ours)
+    await rollingUpgrade({ node, original, ours: path.join(root, 'v3.js'), kafka })
   } finally {
     await kafka.stop()
   }
 })
+
+async function rollingUpgrade(options) {
+  const directory = await mkdtemp(path.join(os.tmpdir(), 'kafka-publisher-upgrade-'))
+  try {
+    const { touched, ...seen } = await upgrade({ ...options, directory })
+    console.log('a rolling upgrade, Kafka going away in between: nothing is lost', seen)
+    if (touched.length > 0) throw new StepFailed(`files of a living 3.2.0 were touched: ${touched}`)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
 
 function compare(theirs, ours) {
   const rename = (text) => (typeof text === 'string' ? text.replace(/^theirs-/, 'ours-') : text)

@@ -117,9 +117,9 @@ pub fn is_daily_folder(name: &str) -> bool {
     name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A file of 3.x in its daily folder.
+/// A file of messages of 3.x in its daily folder. Its files of acknowledgements have none.
 pub fn is_daily_file(name: &str) -> bool {
-    name.ends_with(".fallback.log")
+    name.ends_with(".fallback.log") && !name.ends_with(".orphanedAck.fallback.log")
 }
 
 #[cfg(test)]
@@ -156,5 +156,7 @@ mod tests {
         }
         assert!(is_daily_folder("20240131") && !is_daily_folder("2024013x"));
         assert!(is_daily_file("t~2024013107~x~3.fallback.log"));
+        assert!(is_daily_file("t~2024013107~x~3.largeMesg.fallback.log"));
+        assert!(!is_daily_file("t~2024013107~x~3.orphanedAck.fallback.log"));
     }
 }

@@ -7,6 +7,7 @@ use tracing::{debug, error, warn};
 use super::replay::Replaying;
 use super::taking::AfterTaking;
 use super::{Settle, Worker};
+use crate::fates::Fate;
 use crate::kafka::flush;
 use crate::logging::STATE;
 use crate::message::Reason;
@@ -185,9 +186,23 @@ impl Worker {
         );
         let lost = Place::Discarded(Reason::Ended);
         self.shared.statistics.transfer(Place::Flight, lost, amount);
-        self.flight.forget();
+        self.tell_lost();
         if let Some(ending) = &mut self.ending {
             ending.remainder = Remainder::Lost;
+        }
+    }
+
+    /// Of what is on its way nothing will be heard.
+    fn tell_lost(&mut self) {
+        let waiters = self.flight.forget();
+        let returned = self.handed_back.take();
+        let returned = returned
+            .remaining_messages()
+            .map(|(record, _)| record.waiter);
+        for waiter in waiters.into_iter().chain(returned) {
+            let why = "nothing was heard of it before the publisher's end";
+            let fate = || Fate::Discarded(Reason::Ended, why.to_owned());
+            self.shared.fates.tell(waiter, fate);
         }
     }
 
@@ -204,6 +219,7 @@ impl Worker {
         // Without the worker's end of its channel the replayer ends, too.
         self.replay = Replaying::off();
         self.instance.release();
+        self.tell_lost();
         let counts = self.shared.statistics.counts();
         for (place, amount) in [
             (Place::Worker, counts.worker),

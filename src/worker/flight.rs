@@ -169,13 +169,19 @@ impl Flight {
         self.topics.shrink_to_fit();
     }
 
-    /// Nothing is waited for any more.
-    pub(super) fn forget(&mut self) {
+    /// Nothing is waited for any more. Returns who waits for messages of which nothing will be heard.
+    pub(super) fn forget(&mut self) -> Vec<Waiter> {
+        let special = std::mem::take(&mut self.special);
+        let waiters = special
+            .into_values()
+            .map(|special| special.waiter)
+            .collect();
         *self = Flight {
             next: self.next,
             last_sent: self.last_sent,
             ..Flight::default()
         };
+        waiters
     }
 }
 
