@@ -71,7 +71,7 @@ async function upgrade({ node, original, ours, kafka, directory }) {
   const b4 = await replace(b, 'b-4')
   const before = oldFiles(directory)
   if (before.size === 0) throw new Error('3.2.0 has written no files')
-  await kafka.start()
+  await kafka.restart()
   // Those of 4 have long looked into the directory then.
   await delay(10_000)
   const touched = []

@@ -30,6 +30,8 @@ pub struct Outstanding {
     outstanding: u64,
     /// When there are so many slots, the empty ones go.
     sweep_at: usize,
+    /// A slot is older than one before it: its messages had waited elsewhere.
+    is_unordered: bool,
 }
 
 impl Outstanding {
@@ -39,9 +41,14 @@ impl Outstanding {
         self.next_sequence = sequence + 1;
         if self.outstanding == 0 {
             self.slots.clear();
+            self.is_unordered = false;
         }
         self.outstanding += 1;
         match self.slots.back_mut() {
+            Some(slot) if since < slot.started => {
+                self.is_unordered = true;
+                self.begin_slot(sequence, since);
+            }
             Some(slot) if since.duration_since(slot.started) < SLOT => slot.outstanding += 1,
             _ => self.begin_slot(sequence, since),
         }
@@ -115,10 +122,12 @@ impl Outstanding {
 
     /// Since when the oldest message has been waiting, to within [`SLOT`].
     pub fn oldest(&self) -> Option<Instant> {
-        self.slots
-            .iter()
-            .find(|slot| slot.outstanding > 0)
-            .map(|slot| slot.started)
+        let mut waiting = self.slots.iter().filter(|slot| slot.outstanding > 0);
+        if self.is_unordered {
+            waiting.map(|slot| slot.started).min()
+        } else {
+            waiting.next().map(|slot| slot.started)
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -186,6 +195,22 @@ mod tests {
         assert_eq!(flight.oldest(), Some(start));
         flight.done(0);
         assert!(flight.is_empty());
+    }
+
+    #[test]
+    fn what_has_waited_elsewhere_counts_from_then() {
+        let start = Instant::now();
+        let mut flight = Outstanding::default();
+        flight.sent(0, start + 9 * SLOT);
+        for step in 1..4_u32 {
+            flight.sent(u64::from(step), start + step * SLOT);
+        }
+        assert_eq!(flight.oldest(), Some(start + SLOT));
+        flight.done(1);
+        assert_eq!(flight.oldest(), Some(start + 2 * SLOT));
+        assert_eq!(flight.done(3), Some(start + 3 * SLOT));
+        flight.done(2);
+        assert_eq!(flight.oldest(), Some(start + 9 * SLOT));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::troubles::{Target, Way};
 use super::{Held, Worker};
 use crate::inbox::Limits;
 use crate::kafka::{Outcome, Ticket, classify, describe};
-use crate::message::{Amount, Batch, Content, Reason, Record, now_ms};
+use crate::message::{Amount, Batch, Content, Reason, Record, Traits, now_ms};
 use crate::statistics::Place;
 
 /// How long a new client waits for what is on its way, where that may be for ever.
@@ -137,7 +137,8 @@ impl Worker {
             if sent.cost() >= room && !sent.is_zero() {
                 break;
             }
-            let paused = || self.pause?.since(record.timestamp, now);
+            let queued = !record.traits.has(Traits::TIME_GIVEN);
+            let paused = || self.pause.filter(|_| queued)?.since(record.timestamp, now);
             let since = since.or_else(paused).unwrap_or(now);
             match self.hand_one_over(*record, content, since, (now, now_ms)) {
                 Handed::Sent => sent.add(content.amount()),

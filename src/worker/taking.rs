@@ -64,10 +64,11 @@ impl Pause {
     }
 
     /// Since when a message that was queued at this time, in milliseconds since the Unix epoch, has been
-    /// waiting; `None` if it is not known to have been queued in the pause.
+    /// waiting; `None` if that was after the pause.
     pub(super) fn since(&self, queued_ms: i64, now: Instant) -> Option<Instant> {
         let ended = self.ended.filter(|ended| now - *ended < REMEMBERED)?;
-        let after = u64::try_from(queued_ms - self.began_ms).ok()?;
+        // What had been queued before waited for little until then.
+        let after = u64::try_from(queued_ms - self.began_ms).unwrap_or(0);
         let since = self.began + Duration::from_millis(after.min(u64::from(u32::MAX)));
         (since < ended).then_some(since)
     }

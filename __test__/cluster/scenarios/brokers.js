@@ -60,8 +60,8 @@ module.exports = [
   },
   {
     name: 'all-away',
-    what: 'all brokers killed, back after 30 s',
-    ...killed(3, 30),
+    what: 'all brokers killed, back after 60 s',
+    ...killed(3, 60),
   },
   {
     name: 'moved',
