@@ -7,7 +7,7 @@ const { Events } = require('./lib/events')
 const { Deliveries, asIn3, callbackOf } = require('./lib/deliveries')
 const { askWith } = require('./lib/token')
 const { writableOf } = require('./lib/writable')
-const { partsOf, tombstoneOf, rawOf } = require('./lib/record')
+const { partsOf, tombstoneOf, rawOf, KEY_IS_JSON: RECORD_KEY_IS_JSON } = require('./lib/record')
 const { stringify, encodeKey, encodeValue, describe } = require('./lib/text')
 
 const addon = native.publisher
@@ -101,11 +101,19 @@ class KafkaPublisher {
   }
 
   publish(key, message, topic) {
-    return promised(this, 'publish', () => partsOf(optionsOf(topic), key, message))
+    return new Promise((resolve, reject) => {
+      if (typeof key === 'string' && (topic === undefined || typeof topic === 'string')) {
+        if (publishPlain(this, key, message, topic, resolve, reject)) return
+      }
+      const make = () => partsOf(optionsOf(topic), key, message)
+      promise(this, 'publish', make, resolve, reject)
+    })
   }
 
   publishRecord(record) {
-    return promised(this, 'publishRecord', () => rawOf(record))
+    return new Promise((resolve, reject) => {
+      promise(this, 'publishRecord', () => rawOf(record), resolve, reject)
+    })
   }
 
   init(options) {
@@ -245,28 +253,49 @@ function timeoutOf(handle, timeout) {
 
 const optionsOf = (topic) => (typeof topic === 'object' && topic !== null ? topic : { topic })
 
-/** A promise of what becomes of a message. */
-function promised(publisher, method, make) {
-  return new Promise((resolve, reject) => {
-    handleOf(publisher, method)
-    const { deliveries } = publisher[PUBLISHER]
-    const parts = make()
-    const number = deliveries.add(parts.topic, resolve, reject)
-    try {
-      if (number === 0) throw new Error('too many promises are pending')
-      if (parts.onDelivery && !parts.problem) {
-        parts.problem = {
-          of: 'options',
-          text: method + '() gives a promise, and takes no onDelivery',
-        }
+/** Nearly all messages. Returns false, and has done nothing, where it is not one of those. */
+function publishPlain(publisher, key, message, topic, resolve, reject) {
+  const inner = publisher !== undefined && publisher !== null && publisher[PUBLISHER]
+  if (!inner || typeof message !== 'object' || message === null) return false
+  let text
+  try {
+    text = stringify(message)
+  } catch (_error) {
+    return false
+  }
+  if (typeof text !== 'string') return false
+  const { deliveries } = inner
+  const number = deliveries.add(topic, resolve, reject)
+  if (number === 0) return false
+  const record = publisher[RECORD]
+  if (record(key, text, topic, 0, undefined, undefined, undefined, number) === null) {
+    // The key needs to be escaped.
+    deliveries.take(number)
+    return false
+  }
+  return true
+}
+
+/** Settles a promise with what becomes of a message. */
+function promise(publisher, method, make, resolve, reject) {
+  handleOf(publisher, method)
+  const { deliveries } = publisher[PUBLISHER]
+  const parts = make()
+  const number = deliveries.add(parts.topic, resolve, reject)
+  try {
+    if (number === 0) throw new Error('too many promises are pending')
+    if (parts.onDelivery && !parts.problem) {
+      parts.problem = {
+        of: 'options',
+        text: method + '() gives a promise, and takes no onDelivery',
       }
-      put(publisher, parts, number)
-    } catch (error) {
-      failed(publisher, error)
-      if (number === 0) reject(error)
-      else deliveries.refuse(number, 'internalError', describe(error))
     }
-  })
+    put(publisher, parts, number)
+  } catch (error) {
+    failed(publisher, error)
+    if (number === 0) reject(error)
+    else deliveries.refuse(number, 'internalError', describe(error))
+  }
 }
 
 /** Queues what is no plain message. */
@@ -311,7 +340,7 @@ function put(publisher, parts, number) {
   const room = queue(parts.key, parts.flags)
   // Null: the key needs to be escaped.
   if (room !== null) return room === undefined
-  return queue(parts.jsonKey(), parts.flags | parts.KEY_IS_JSON) === undefined
+  return queue(parts.jsonKey(), parts.flags | RECORD_KEY_IS_JSON) === undefined
 }
 
 /** What keeps `queue()` and the like from throwing: their work could not be done. */

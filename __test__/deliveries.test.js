@@ -177,6 +177,8 @@ test('memory that is full rejects what it does not take, and nothing else', asyn
     Array.from({ length: 20_000 }, (_, n) => outcomeOf(publisher.publish('key', { n })))
   )
   const count = (wanted) => outcomes.filter((outcome) => outcome === wanted).length
+  // What is told is counted right after.
+  await publisher.end()
   const { discardedCnt, filePublisher, sentCnt, replay } = publisher.getStatistics()
   expect(count('ERR_KAFKA_PUBLISHER_BUFFER_FULL')).toBe(discardedCnt.bufferFull)
   expect(discardedCnt.bufferFull).toBe(discardedCnt.total)

@@ -274,3 +274,52 @@ test('a partition that is given is kept where a partitioner chooses the others',
     cluster.close()
   }
 })
+
+test('callers that queue while they are being read spoil nobody else', async () => {
+  const cluster = new MockCluster({ brokers: 1 })
+  try {
+    const publisher = makePublisher({
+      connectionString: cluster.connectionString,
+      defaultTopic: 't',
+    })
+    const inner = (n) => publisher.queue('inner', { n }, { headers: { own: `inner ${n}` } })
+    const headers = {
+      first: 'outer',
+      get second() {
+        inner(1)
+        return 'also outer'
+      },
+    }
+    const message = {
+      toJSON() {
+        inner(2)
+        return { n: 0 }
+      },
+    }
+    publisher.queue('outer', message, { headers })
+    publisher.queueRecord({ key: 'raw', value: 'v', headers: { long: 'x'.repeat(5000), ü: 'ß' } })
+    await publisher.publish('quoted "key"', { n: 3 })
+    await publisher.end()
+    const read = await cluster.readTopic('t')
+    const found = Object.fromEntries(
+      read.map(({ value, headerList }) => [
+        value,
+        headerList.map(([name, text]) => [name, text.toString()]),
+      ])
+    )
+    expect(found['{"n":0}']).toEqual([
+      ['first', 'outer'],
+      ['second', 'also outer'],
+    ])
+    for (const n of [1, 2]) expect(found[`{"n":${n}}`]).toEqual([['own', `inner ${n}`]])
+    expect(found.v).toEqual([
+      ['long', 'x'.repeat(5000)],
+      ['ü', 'ß'],
+    ])
+    expect(read.find(({ value }) => value.toString() === '{"n":3}').key.toString()).toBe(
+      '"quoted \\"key\\""'
+    )
+  } finally {
+    cluster.close()
+  }
+})

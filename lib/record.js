@@ -25,10 +25,38 @@ class Problem {
   }
 }
 
+/** What the addon is given of a message. */
+class Parts {
+  constructor() {
+    this.key = undefined
+    this.value = undefined
+    this.topic = undefined
+    this.flags = 0
+    this.partition = undefined
+    this.timestamp = undefined
+    this.headers = undefined
+    this.onDelivery = undefined
+    /** What is wrong with it. A getter's or a proxy's error is that, too. */
+    this.problem = undefined
+  }
+
+  /** The key as JSON text, for one that needs to be escaped. */
+  jsonKey() {
+    return stringify(this.key)
+  }
+
+  failed(error) {
+    this.problem = error instanceof Problem ? error : new Problem('options', describe(error))
+    return this
+  }
+}
+
 /** `queue(key, message, options)` */
 function partsOf(options, key, message) {
-  return collect(options, (parts) => {
-    jsonKey(parts, key)
+  const parts = new Parts()
+  try {
+    readOptions(parts, options)
+    readKey(parts, key)
     let text
     let error
     if (typeof message === 'object' && message !== null) {
@@ -38,74 +66,75 @@ function partsOf(options, key, message) {
         error = { thrown }
       }
     }
-    const value = encodeValue(message, text, error)
-    if (value.problem) throw new Problem('value', value.problem)
-    parts.value = value.text
-  })
-}
-
-/** `tombstone(key, options)` */
-function tombstoneOf(options, key) {
-  return collect(options, (parts) => {
-    jsonKey(parts, key)
-    parts.flags |= VALUELESS
-  })
-}
-
-/** `queueRecord(record)` */
-function rawOf(record) {
-  if (typeof record !== 'object' || record === null) {
-    return { problem: new Problem('options', 'the record is ' + kindOf(record)) }
-  }
-  return collect(record, (parts) => {
-    parts.key = raw(record.key, 'key')
-    parts.flags |= parts.key === undefined ? KEYLESS : RAW_KEY
-    parts.value = raw(record.value, 'value')
-    parts.flags |= parts.value === undefined ? VALUELESS : RAW_VALUE
-  })
-}
-
-/** Options and content, or a `problem`: a getter's or a proxy's error is one. */
-function collect(options, fill) {
-  const parts = {
-    key: undefined,
-    jsonKey: undefined,
-    value: undefined,
-    topic: undefined,
-    flags: 0,
-    partition: undefined,
-    timestamp: undefined,
-    headers: undefined,
-    onDelivery: undefined,
-    problem: undefined,
-    KEY_IS_JSON,
-  }
-  try {
-    const { topic, partition, timestamp, headers, onDelivery } = options
-    parts.topic = topic
-    if (onDelivery !== undefined && onDelivery !== null) {
-      if (typeof onDelivery !== 'function') {
-        throw new Problem(
-          'options',
-          'onDelivery is ' + kindOf(onDelivery) + '; it takes a function'
-        )
-      }
-      parts.onDelivery = onDelivery
+    if (typeof text === 'string') parts.value = text
+    else {
+      const value = encodeValue(message, text, error)
+      if (value.problem) throw new Problem('value', value.problem)
+      parts.value = value.text
     }
-    if (partition !== undefined && partition !== null) parts.partition = partitionOf(partition)
-    if (timestamp !== undefined && timestamp !== null) parts.timestamp = timeOf(timestamp)
-    if (headers !== undefined && headers !== null) parts.headers = headersOf(headers)
-    fill(parts)
+    encodeHeaders(parts)
   } catch (error) {
-    parts.problem = error instanceof Problem ? error : new Problem('options', describe(error))
+    parts.failed(error)
   }
   return parts
 }
 
-function jsonKey(parts, key) {
+/** `tombstone(key, options)` */
+function tombstoneOf(options, key) {
+  const parts = new Parts()
+  try {
+    readOptions(parts, options)
+    readKey(parts, key)
+    parts.flags |= VALUELESS
+    encodeHeaders(parts)
+  } catch (error) {
+    parts.failed(error)
+  }
+  return parts
+}
+
+/** `queueRecord(record)` */
+function rawOf(record) {
+  const parts = new Parts()
+  try {
+    if (typeof record !== 'object' || record === null) {
+      throw new Problem('options', 'the record is ' + kindOf(record))
+    }
+    readOptions(parts, record)
+    parts.key = raw(record.key, 'key')
+    parts.flags |= parts.key === undefined ? KEYLESS : RAW_KEY
+    parts.value = raw(record.value, 'value')
+    parts.flags |= parts.value === undefined ? VALUELESS : RAW_VALUE
+    encodeHeaders(parts)
+  } catch (error) {
+    parts.failed(error)
+  }
+  return parts
+}
+
+function readOptions(parts, options) {
+  const { topic, partition, timestamp, headers, onDelivery } = options
+  parts.topic = topic
+  if (onDelivery !== undefined && onDelivery !== null) {
+    if (typeof onDelivery !== 'function') {
+      throw new Problem('options', 'onDelivery is ' + kindOf(onDelivery) + '; it takes a function')
+    }
+    parts.onDelivery = onDelivery
+  }
+  if (partition !== undefined && partition !== null) parts.partition = partitionOf(partition)
+  if (timestamp !== undefined && timestamp !== null) parts.timestamp = timeOf(timestamp)
+  parts.headers = headers
+}
+
+/** The last thing before the addon is called: the caller's own code must not run in between. */
+function encodeHeaders(parts) {
+  const { headers } = parts
+  parts.headers = headers === undefined || headers === null ? undefined : headersOf(headers)
+}
+
+function readKey(parts, key) {
   if (typeof key === 'string') {
     parts.key = key
-    parts.jsonKey = () => stringify(key)
     return
   }
   const encoded = encodeKey(key)
@@ -141,11 +170,74 @@ function timeOf(timestamp) {
   throw new Problem('options', 'timestamp takes a Date, or milliseconds since 1970')
 }
 
+// Headers that are small are written here, and copied by the addon before anything else is called.
+const SCRATCH = new Uint8Array(4096)
+const NONE = 0xffffffff
+
+/** Writes a number's four bytes, the least first. */
+function writeLength(at, length) {
+  SCRATCH[at] = length
+  SCRATCH[at + 1] = length >>> 8
+  SCRATCH[at + 2] = length >>> 16
+  SCRATCH[at + 3] = length >>> 24
+}
+
+/** Writes text of ASCII characters. Returns where it ends, or -1 if there is other text or no room. */
+function writeText(at, text) {
+  const length = text.length
+  if (at + length > SCRATCH.length) return -1
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 127) return -1
+    SCRATCH[at + i] = code
+  }
+  return at + length
+}
+
+/** Writes headers that are few, small, and text or nothing. Returns their end; -1 for others. */
+function writeHeaders(headers, names) {
+  let end = 0
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i]
+    const value = headers[name]
+    const start = end
+    if (start + 8 > SCRATCH.length) return -1
+    end = writeText(start + 8, name)
+    if (end === -1 || name.indexOf('\0') !== -1) return -1
+    writeLength(start, name.length)
+    if (value === null) {
+      writeLength(start + 4, NONE)
+      continue
+    }
+    if (typeof value !== 'string') return -1
+    end = writeText(end, value)
+    if (end === -1) return -1
+    writeLength(start + 4, value.length)
+  }
+  return end
+}
+
 /** Headers as the addon has them: see `headers.rs`. */
 function headersOf(headers) {
   if (typeof headers !== 'object') {
     throw new Problem('options', 'headers is ' + kindOf(headers) + '; it takes an object')
   }
+  if (Array.isArray(headers)) return allHeaders(headers, undefined)
+  const names = Object.keys(headers)
+  if (names.length === 0) return undefined
+  // A getter may queue a message of its own meanwhile: then all is read again.
+  const before = writes
+  const end = writeHeaders(headers, names)
+  if (end === -1 || before !== writes) return allHeaders(headers, names)
+  writes++
+  return new Uint8Array(SCRATCH.buffer, 0, end)
+}
+
+/** How often the scratch buffer was filled. */
+let writes = 0
+
+/** The same for headers of any kind. */
+function allHeaders(headers, names) {
   const { Buffer } = require('buffer')
   const parts = []
   const add = (name, value) => {
@@ -156,13 +248,13 @@ function headersOf(headers) {
     const valueBytes = value === null ? null : headerBytes(Buffer, name, value)
     const lengths = Buffer.allocUnsafe(8)
     lengths.writeUInt32LE(nameBytes.length, 0)
-    lengths.writeUInt32LE(valueBytes ? valueBytes.length : 0xffffffff, 4)
+    lengths.writeUInt32LE(valueBytes ? valueBytes.length : NONE, 4)
     parts.push(lengths, nameBytes)
     if (valueBytes) parts.push(valueBytes)
   }
-  if (Array.isArray(headers)) for (const pair of headers) add(pair[0], pair[1])
+  if (names === undefined) for (const pair of headers) add(pair[0], pair[1])
   else
-    for (const name of Object.keys(headers)) {
+    for (const name of names) {
       const value = headers[name]
       if (Array.isArray(value)) for (const one of value) add(name, one)
       else add(name, value)
@@ -179,4 +271,4 @@ function headerBytes(Buffer, name, value) {
   )
 }
 
-module.exports = { partsOf, tombstoneOf, rawOf }
+module.exports = { partsOf, tombstoneOf, rawOf, KEY_IS_JSON }

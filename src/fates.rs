@@ -64,6 +64,24 @@ impl Fates {
         told.waiting.push((waiter, fate()));
         let is_called = std::mem::replace(&mut told.is_called, true);
         drop(told);
+        self.have_fetched(is_called);
+    }
+
+    /// The same of many.
+    pub fn tell_all(&self, fates: impl Iterator<Item = (Waiter, Fate)>) {
+        let mut told = self.lock();
+        let before = told.waiting.len();
+        told.waiting
+            .extend(fates.filter(|(waiter, _)| !waiter.is_nobody()));
+        if told.waiting.len() == before {
+            return;
+        }
+        let is_called = std::mem::replace(&mut told.is_called, true);
+        drop(told);
+        self.have_fetched(is_called);
+    }
+
+    fn have_fetched(&self, is_called: bool) {
         if !is_called && !self.call.get().is_some_and(|call| call()) {
             self.lock().is_called = false;
         }

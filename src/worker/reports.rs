@@ -126,8 +126,10 @@ impl Worker {
         let now = Instant::now();
         let latencies = self.flight.delivered(by, &collected.numbers, now);
         let awaited = self.flight.awaited(&collected.numbers, &collected.receipts);
-        for (waiter, receipt) in awaited {
-            self.shared.fates.tell(waiter, || Fate::Delivered(receipt));
+        if !awaited.is_empty() {
+            let fates = awaited.into_iter();
+            let fates = fates.map(|(waiter, receipt)| (waiter, Fate::Delivered(receipt)));
+            self.shared.fates.tell_all(fates);
         }
         self.cluster
             .has_acknowledged(&collected.acknowledged, &latencies, now);
