@@ -337,7 +337,12 @@ function put(publisher, parts, number) {
       parts.headers,
       number
     )
-  const room = queue(parts.key, parts.flags)
+  let room = queue(parts.key, parts.flags)
+  if (room === null && typeof parts.headers === 'string' && parts.headers !== '') {
+    // They may not be ASCII.
+    parts.encodeAnyHeaders()
+    room = queue(parts.key, parts.flags)
+  }
   // Null: the key needs to be escaped.
   if (room !== null) return room === undefined
   return queue(parts.jsonKey(), parts.flags | RECORD_KEY_IS_JSON) === undefined

@@ -9,6 +9,9 @@ const VALUELESS = 2
 const KEY_IS_JSON = 4
 const RAW_KEY = 8
 const RAW_VALUE = 16
+const HAS_PARTITION = 32
+const HAS_TIME = 64
+const HAS_HEADERS = 128
 
 const MOST_PARTITION = 2147483647
 /** Of a `Date`, and of what Kafka takes. */
@@ -34,7 +37,9 @@ class Parts {
     this.flags = 0
     this.partition = undefined
     this.timestamp = undefined
+    /** Text that is their bytes if all of it is ASCII, or bytes. */
     this.headers = undefined
+    this.given = undefined
     this.onDelivery = undefined
     /** What is wrong with it. A getter's or a proxy's error is that, too. */
     this.problem = undefined
@@ -43,6 +48,15 @@ class Parts {
   /** The key as JSON text, for one that needs to be escaped. */
   jsonKey() {
     return stringify(this.key)
+  }
+
+  /** For headers that are no short ASCII text. */
+  encodeAnyHeaders() {
+    const headers = this.given === undefined ? this.headers : this.given
+    const names = Array.isArray(headers) ? undefined : Object.keys(headers)
+    this.headers = allHeaders(headers, names)
+    this.given = undefined
+    if (this.headers.length > 0) this.flags |= HAS_HEADERS
   }
 
   failed(error) {
@@ -121,15 +135,29 @@ function readOptions(parts, options) {
     }
     parts.onDelivery = onDelivery
   }
-  if (partition !== undefined && partition !== null) parts.partition = partitionOf(partition)
-  if (timestamp !== undefined && timestamp !== null) parts.timestamp = timeOf(timestamp)
+  if (partition !== undefined && partition !== null) {
+    parts.partition = partitionOf(partition)
+    parts.flags |= HAS_PARTITION
+  }
+  if (timestamp !== undefined && timestamp !== null) {
+    parts.timestamp = timeOf(timestamp)
+    parts.flags |= HAS_TIME
+  }
   parts.headers = headers
 }
 
-/** The last thing before the addon is called: the caller's own code must not run in between. */
 function encodeHeaders(parts) {
   const { headers } = parts
-  parts.headers = headers === undefined || headers === null ? undefined : headersOf(headers)
+  if (headers === undefined || headers === null) return
+  if (typeof headers !== 'object') {
+    throw new Problem('options', 'headers is ' + kindOf(headers) + '; it takes an object')
+  }
+  const names = Array.isArray(headers) ? undefined : Object.keys(headers)
+  const text = names === undefined ? undefined : textOfHeaders(headers, names)
+  if (text === undefined) return parts.encodeAnyHeaders()
+  parts.given = headers
+  parts.headers = text
+  if (text.length > 0) parts.flags |= HAS_HEADERS
 }
 
 function readKey(parts, key) {
@@ -170,73 +198,26 @@ function timeOf(timestamp) {
   throw new Problem('options', 'timestamp takes a Date, or milliseconds since 1970')
 }
 
-// Headers that are small are written here, and copied by the addon before anything else is called.
-const SCRATCH = new Uint8Array(4096)
 const NONE = 0xffffffff
 
-/** Writes a number's four bytes, the least first. */
-function writeLength(at, length) {
-  SCRATCH[at] = length
-  SCRATCH[at + 1] = length >>> 8
-  SCRATCH[at + 2] = length >>> 16
-  SCRATCH[at + 3] = length >>> 24
-}
+/** Four bytes of a length, the least first, as text. */
+const LENGTHS = []
+for (let length = 0; length < 128; length++) LENGTHS.push(String.fromCharCode(length) + '\0\0\0')
 
-/** Writes text of ASCII characters. Returns where it ends, or -1 if there is other text or no room. */
-function writeText(at, text) {
-  const length = text.length
-  if (at + length > SCRATCH.length) return -1
-  for (let i = 0; i < length; i++) {
-    const code = text.charCodeAt(i)
-    if (code > 127) return -1
-    SCRATCH[at + i] = code
-  }
-  return at + length
-}
-
-/** Writes headers that are few, small, and text or nothing. Returns their end; -1 for others. */
-function writeHeaders(headers, names) {
-  let end = 0
+/** Headers that are short strings, as text that has their bytes if all of it is ASCII; undefined for others. */
+function textOfHeaders(headers, names) {
+  let text = ''
   for (let i = 0; i < names.length; i++) {
     const name = names[i]
     const value = headers[name]
-    const start = end
-    if (start + 8 > SCRATCH.length) return -1
-    end = writeText(start + 8, name)
-    if (end === -1 || name.indexOf('\0') !== -1) return -1
-    writeLength(start, name.length)
-    if (value === null) {
-      writeLength(start + 4, NONE)
-      continue
-    }
-    if (typeof value !== 'string') return -1
-    end = writeText(end, value)
-    if (end === -1) return -1
-    writeLength(start + 4, value.length)
+    if (typeof value !== 'string' || name.length > 127 || value.length > 127) return undefined
+    if (name.indexOf('\0') !== -1) return undefined
+    text += LENGTHS[name.length] + LENGTHS[value.length] + name + value
   }
-  return end
+  return text
 }
 
-/** Headers as the addon has them: see `headers.rs`. */
-function headersOf(headers) {
-  if (typeof headers !== 'object') {
-    throw new Problem('options', 'headers is ' + kindOf(headers) + '; it takes an object')
-  }
-  if (Array.isArray(headers)) return allHeaders(headers, undefined)
-  const names = Object.keys(headers)
-  if (names.length === 0) return undefined
-  // A getter may queue a message of its own meanwhile: then all is read again.
-  const before = writes
-  const end = writeHeaders(headers, names)
-  if (end === -1 || before !== writes) return allHeaders(headers, names)
-  writes++
-  return new Uint8Array(SCRATCH.buffer, 0, end)
-}
-
-/** How often the scratch buffer was filled. */
-let writes = 0
-
-/** The same for headers of any kind. */
+/** Headers of any kind, as the addon has them: see `headers.rs`. */
 function allHeaders(headers, names) {
   const { Buffer } = require('buffer')
   const parts = []
@@ -259,7 +240,7 @@ function allHeaders(headers, names) {
       if (Array.isArray(value)) for (const one of value) add(name, one)
       else add(name, value)
     }
-  return parts.length === 0 ? undefined : bytesOf(Buffer.concat(parts))
+  return bytesOf(Buffer.concat(parts))
 }
 
 function headerBytes(Buffer, name, value) {

@@ -7,6 +7,7 @@ use napi::sys;
 
 use super::{Body, Queue, Refusal, Topic, is_undefined};
 use crate::edge::callback::Arguments;
+use crate::edge::text::append_utf8;
 use crate::inbox::Pushed;
 use crate::message::{ANY_PARTITION, Reason, Record, TopicId, Traits, Waiter, now_ms};
 
@@ -19,6 +20,12 @@ const KEY_IS_JSON: u32 = 4;
 const RAW_KEY: u32 = 8;
 /// The value is text or bytes, no JSON.
 const RAW_VALUE: u32 = 16;
+const HAS_PARTITION: u32 = 32;
+const HAS_TIME: u32 = 64;
+const HAS_HEADERS: u32 = 128;
+
+/// Enough for most headers that come as text.
+const HEADERS_ROOM: usize = 512;
 
 impl Queue {
     /// `queueRecord(key, value, topic, flags, partition, timestamp, headers, waiter)`
@@ -43,7 +50,9 @@ impl Queue {
             scratch.key.clear();
             if has(KEYLESS) {
                 // It stays empty.
-            } else if let Some(bytes) = bytes_of(env, key) {
+            } else if has(RAW_KEY)
+                && let Some(bytes) = bytes_of(env, key)
+            {
                 if bytes.len() as u64 > self.shared.inbox.limits().total {
                     return Err(Reason::TooLarge.into());
                 }
@@ -54,18 +63,37 @@ impl Queue {
                 self.key(env, key, &mut scratch.key)?;
             }
             let empty: &[u8] = &[];
+            let mut scratch_headers = Vec::new();
+            if has(HAS_HEADERS) {
+                scratch_headers.reserve(HEADERS_ROOM);
+            }
             let body = Body {
                 text: value,
                 bytes: if has(VALUELESS) {
                     Some(empty)
-                } else {
+                } else if has(RAW_VALUE) {
                     bytes_of(env, value)
+                } else {
+                    None
                 },
-                headers: bytes_of(env, headers).unwrap_or_default(),
+                headers: if !has(HAS_HEADERS) {
+                    empty
+                } else if append_utf8(env, headers, &mut scratch_headers).is_none() {
+                    bytes_of(env, headers).unwrap_or_default()
+                } else if scratch_headers.is_ascii() {
+                    &scratch_headers
+                } else {
+                    // Their lengths are of characters, not of bytes: nothing is done.
+                    return Err(Refusal::EscapeKey);
+                },
             };
             let (mut given, mut time) = (ANY_PARTITION, f64::NAN);
-            sys::napi_get_value_int32(env, partition, &raw mut given);
-            sys::napi_get_value_double(env, timestamp, &raw mut time);
+            if has(HAS_PARTITION) {
+                sys::napi_get_value_int32(env, partition, &raw mut given);
+            }
+            if has(HAS_TIME) {
+                sys::napi_get_value_double(env, timestamp, &raw mut time);
+            }
             let record = Record {
                 partition: given.max(ANY_PARTITION),
                 waiter,
