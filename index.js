@@ -117,12 +117,7 @@ class KafkaPublisher {
   }
 
   init(options) {
-    const handle = handleOf(this, 'init')
-    return abortable(
-      options,
-      (id) => addon.init(handle, this, id),
-      (id) => addon.forget(handle, id)
-    )
+    return waiting(this, 'init', options)
   }
 
   end(options) {
@@ -136,12 +131,7 @@ class KafkaPublisher {
   }
 
   drained(options) {
-    const handle = handleOf(this, 'drained')
-    return abortable(
-      options,
-      (id) => addon.drained(handle, this, id),
-      (id) => addon.forget(handle, id)
-    )
+    return waiting(this, 'drained', options)
   }
 
   shutdown() {
@@ -241,6 +231,16 @@ function listening(publisher, method, name, listener) {
   publisher[PUBLISHER].events.listeners()[method](name, listener)
   addon.listen(handle)
   return publisher
+}
+
+/** `init()` or `drained()`, which a signal may end. */
+function waiting(publisher, method, options) {
+  const handle = handleOf(publisher, method)
+  return abortable(
+    options,
+    (id) => addon[method](handle, publisher, id),
+    (id) => addon.forget(handle, id)
+  )
 }
 
 /** How long `end()` may take. It never fails for a number that is none: messages are at stake. */

@@ -12,7 +12,7 @@ const failureOf = (promise) =>
 module.exports = {
   'promises and callbacks are told what became of messages': async () => {
     const cluster = startCluster()
-    cluster.createTopic('telling')
+    cluster.createTopic('telling', { partitions: 1 })
     const publisher = publisherOf(cluster, { defaultTopic: 'telling' })
     const first = await publisher.publish('key', { i: 1 })
     const { outcome, topic, offset } = await publisher.publishRecord({ value: 'text' })
@@ -50,7 +50,8 @@ module.exports = {
     const discards = heard.filter((it) => !Array.isArray(it))
     assert.deepStrictEqual(discards, [{ topic: 'conformance', reason: 'badValue', count: 1 }])
     const states = heard.filter(Array.isArray)
-    assert.deepStrictEqual(states[0], ['connecting', 'created'])
+    // The end may come before the beginning.
+    assert.strictEqual(states[0][1], 'created')
     assert.strictEqual(states[states.length - 1][0], 'ended')
   },
 
