@@ -102,9 +102,6 @@ class KafkaPublisher {
 
   publish(key, message, topic) {
     return new Promise((resolve, reject) => {
-      if (typeof key === 'string' && (topic === undefined || typeof topic === 'string')) {
-        if (publishPlain(this, key, message, topic, resolve, reject)) return
-      }
       const make = () => partsOf(optionsOf(topic), key, message)
       promise(this, 'publish', make, resolve, reject)
     })
@@ -253,36 +250,14 @@ function timeoutOf(handle, timeout) {
 
 const optionsOf = (topic) => (typeof topic === 'object' && topic !== null ? topic : { topic })
 
-/** Nearly all messages. Returns false, and has done nothing, where it is not one of those. */
-function publishPlain(publisher, key, message, topic, resolve, reject) {
-  const inner = publisher !== undefined && publisher !== null && publisher[PUBLISHER]
-  if (!inner || typeof message !== 'object' || message === null) return false
-  let text
-  try {
-    text = stringify(message)
-  } catch (_error) {
-    return false
-  }
-  if (typeof text !== 'string') return false
-  const { deliveries } = inner
-  const number = deliveries.add(topic, resolve, reject)
-  if (number === 0) return false
-  const record = publisher[RECORD]
-  if (record(key, text, topic, 0, undefined, undefined, undefined, number) === null) {
-    // The key needs to be escaped.
-    deliveries.take(number)
-    return false
-  }
-  return true
-}
-
 /** Settles a promise with what becomes of a message. */
 function promise(publisher, method, make, resolve, reject) {
   handleOf(publisher, method)
   const { deliveries } = publisher[PUBLISHER]
-  const parts = make()
-  const number = deliveries.add(parts.topic, resolve, reject)
+  let number = 0
   try {
+    const parts = make()
+    number = deliveries.add(parts.topic, resolve, reject)
     if (number === 0) throw new Error('too many promises are pending')
     if (parts.onDelivery && !parts.problem) {
       parts.problem = {
